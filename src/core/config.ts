@@ -1,0 +1,90 @@
+import { z } from "zod";
+import { SignetError } from "./errors.ts";
+import { LOG_LEVELS } from "./log.ts";
+
+const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** A duration such as `90s` or `1h30m` (units ms, s, m, h, d), read as milliseconds. */
+const duration = z
+  .string()
+  .regex(/^(\d+(ms|s|m|h|d))+$/, "must be a duration such as 30s, 90m or 1h30m")
+  .transform((text) =>
+    [...text.matchAll(/(\d+)(ms|s|m|h|d)/g)].reduce(
+      (sum, [, count, unit]) => sum + Number(count) * UNIT_MS[unit as keyof typeof UNIT_MS],
+      0,
+    ),
+  );
+
+const port = z.int().min(1).max(65535);
+
+const operatorSchema = z.strictObject({
+  /** Service in the release namespace that agents and the API server call. */
+  serviceName: z.string().default("signet-operator"),
+  /** Deployment of this operator: the owner of what the operator makes for itself. */
+  deploymentName: z.string().default("signet-operator"),
+  /** Secret in the release namespace with the CA's journal. */
+  caSecretName: z.string().default("signet-ca"),
+  /** ConfigMap in the release namespace with the trust bundle. */
+  bundleConfigMapName: z.string().default("signet-bundle"),
+  leaseName: z.string().default("signet-operator"),
+  webhookConfigurationName: z.string().default("signet"),
+  /** Agents' service account in the release namespace. */
+  agentServiceAccount: z.string().default("signet-agent"),
+  className: z.string().default(""),
+  watchClassless: z.boolean().default(true),
+  /** Unanchored regular expressions, as in SPIRE's controller. */
+  ignoreNamespaces: z.array(z.string()).default(["^kube-system$", "^kube-public$"]),
+  x509SvidTtl: duration.default(3_600_000),
+  caTtl: duration.default(90 * 86_400_000),
+  caKeyType: z.enum(["ec-p256", "ec-p384"]).default("ec-p256"),
+  issuerPort: port.default(8443),
+  webhookPort: port.default(9443),
+  healthPort: port.default(8080),
+});
+
+const agentSchema = z.strictObject({
+  driverName: z.string().default("csi.spiffe.io"),
+  /** kubelet's root folder, at the same path on the host and in the agent. */
+  kubeletDir: z.string().default("/var/lib/kubelet"),
+  /** host:port of the operator's issuer. */
+  operatorAddress: z.string(),
+  /** Folder that the bundle ConfigMap is mounted at. */
+  bundleDir: z.string().default("/etc/signet/bundle"),
+  /** The agent's own projected token, for the operator's audience. */
+  tokenFile: z.string().default("/var/run/secrets/signet/token"),
+  /** Longest wait of one NodePublish; kubelet gives up after 2 minutes. */
+  publishTimeout: duration.default(110_000),
+  healthPort: port.default(8081),
+});
+
+const configSchema = z.strictObject({
+  trustDomain: z.string(),
+  clusterName: z.string().default("kubernetes"),
+  clusterDomain: z.string().default("cluster.local"),
+  logLevel: z.enum(LOG_LEVELS).default("info"),
+  /** Audience of the tokens that agents and pods show to the operator. */
+  audience: z.string().default("signet"),
+  operator: operatorSchema.prefault({}),
+  agent: agentSchema,
+});
+
+/** What both roles are told at start; durations in milliseconds. */
+export type Config = z.infer<typeof configSchema>;
+export type OperatorConfig = Config["operator"];
+export type AgentConfig = Config["agent"];
+
+/** Reads a configuration in JSON; throws INVALID_ARGUMENT that names every field that is wrong. */
+export function parseConfig(json: string): Config {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (error) {
+    throw new SignetError("INVALID_ARGUMENT", "configuration is not JSON", { cause: error });
+  }
+  const parsed = configSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.map(
+    (issue) => `${issue.path.join(".") || "(root)"}: ${issue.message}`,
+  );
+  throw new SignetError("INVALID_ARGUMENT", `configuration is invalid: ${faults.join("; ")}`);
+}

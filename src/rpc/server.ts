@@ -1,0 +1,141 @@
+import type { Server } from "@grpc/grpc-js";
+import type {
+  sendUnaryData,
+  ServerUnaryCall,
+  ServerWritableStream,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import type { DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
+import type { DescMessage } from "@bufbuild/protobuf";
+import { serviceDefinition } from "./service.ts";
+import { toStatus } from "./status.ts";
+
+type Any = MessageShape<DescMessage>;
+
+/** What a handler may know of the call it answers. */
+export interface CallContext {
+  /** Metadata value of `key`, the first one when there are several. */
+  header(key: string): string | undefined;
+  /** Milliseconds since the epoch, or undefined when the caller waits for ever. */
+  readonly deadline: number | undefined;
+  /** Aborts when the caller goes away or its deadline passes. */
+  readonly signal: AbortSignal;
+  readonly method: string;
+}
+
+/** Sends one message of a stream; resolves when the stream takes more, rejects when the caller is gone. */
+export type Send<T> = (message: T) => Promise<void>;
+
+type Method<S extends DescService, K extends keyof S["method"]> = S["method"][K];
+
+/** Handlers of a service: unary ones return the response, streaming ones send messages until they return. */
+export type Handlers<S extends DescService> = {
+  readonly [K in keyof S["method"]]?: Method<S, K>["methodKind"] extends "server_streaming"
+    ? (
+        request: MessageShape<Method<S, K>["input"]>,
+        send: Send<MessageInitShape<Method<S, K>["output"]>>,
+        context: CallContext,
+      ) => Promise<void>
+    : (
+        request: MessageShape<Method<S, K>["input"]>,
+        context: CallContext,
+      ) => Promise<MessageInitShape<Method<S, K>["output"]>>;
+};
+
+/** Told of every call that ended with an error, before the error is mapped to a status. */
+export type CallObserver = (method: string, error: unknown) => void;
+
+/** Adds a service to a grpc-js server; methods without a handler answer UNIMPLEMENTED. */
+export function addService<S extends DescService>(
+  server: Server,
+  service: S,
+  handlers: Handlers<S>,
+  onError: CallObserver = () => undefined,
+): void {
+  const definition: ServiceDefinition = serviceDefinition(service);
+  const wrapped: UntypedServiceImplementation = {};
+  for (const method of service.methods) {
+    const handler = (handlers as Record<string, unknown>)[method.localName];
+    if (handler === undefined) continue;
+    wrapped[method.localName] =
+      method.methodKind === "server_streaming"
+        ? streamingHandler(method.output, handler as StreamHandler, onError)
+        : unaryHandler(method.output, handler as UnaryHandler, onError);
+  }
+  server.addService(definition, wrapped);
+}
+
+type UnaryHandler = (request: Any, context: CallContext) => Promise<MessageInitShape<DescMessage>>;
+type StreamHandler = (
+  request: Any,
+  send: Send<MessageInitShape<DescMessage>>,
+  context: CallContext,
+) => Promise<void>;
+
+function unaryHandler(output: DescMessage, handler: UnaryHandler, onError: CallObserver) {
+  return (call: ServerUnaryCall<Any, Any>, callback: sendUnaryData<Any>): void => {
+    handler(call.request, contextOf(call)).then(
+      (response) => callback(null, create(output, response)),
+      (error: unknown) => {
+        onError(call.getPath(), error);
+        callback(toStatus(error));
+      },
+    );
+  };
+}
+
+function streamingHandler(output: DescMessage, handler: StreamHandler, onError: CallObserver) {
+  return (call: ServerWritableStream<Any, Any>): void => {
+    const context = contextOf(call);
+    const send: Send<MessageInitShape<DescMessage>> = (message) => {
+      context.signal.throwIfAborted();
+      return writable(call, call.write(create(output, message)), context.signal);
+    };
+    handler(call.request, send, context).then(
+      () => call.end(),
+      (error: unknown) => {
+        if (!context.signal.aborted) onError(call.getPath(), error);
+        // grpc-js takes the status of a stream from the error that it is destroyed with.
+        call.emit("error", toStatus(error));
+      },
+    );
+  };
+}
+
+function writable(
+  call: ServerWritableStream<Any, Any>,
+  ready: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  if (ready) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const done = (): void => {
+      signal.removeEventListener("abort", gone);
+      resolve();
+    };
+    const gone = (): void => {
+      call.removeListener("drain", done);
+      reject(signal.reason as Error);
+    };
+    call.once("drain", done);
+    signal.addEventListener("abort", gone, { once: true });
+  });
+}
+
+function contextOf(call: ServerUnaryCall<Any, Any> | ServerWritableStream<Any, Any>): CallContext {
+  const gone = new AbortController();
+  call.once("cancelled", () => gone.abort());
+  const deadline = call.getDeadline();
+  const at = deadline instanceof Date ? deadline.getTime() : deadline;
+  return {
+    header: (key) => {
+      const value = call.metadata.get(key)[0];
+      return typeof value === "string" ? value : undefined;
+    },
+    deadline: Number.isFinite(at) ? at : undefined,
+    signal: gone.signal,
+    method: call.getPath(),
+  };
+}

@@ -1,0 +1,45 @@
+import { createPublicKey, X509Certificate } from "node:crypto";
+import { pemBlock } from "./pem.ts";
+import type { TrustDomain } from "./trust-domain.ts";
+
+/** What a trust domain's SVIDs are verified with. */
+export interface Bundle {
+  readonly trustDomain: TrustDomain;
+  /** CA certificates in DER, oldest first. */
+  readonly x509Authorities: readonly Buffer[];
+  /** Grows with every change of the bundle (Trust Domain and Bundle §4.1.2). */
+  readonly sequence: number;
+  /** Seconds between two looks of a consumer (Trust Domain and Bundle §4.1.3). */
+  readonly refreshHint: number;
+}
+
+/** The bundle's CA certificates as PEM, in their order. */
+export function bundlePem(bundle: Bundle): string {
+  return bundle.x509Authorities.map((der) => pemBlock("CERTIFICATE", der)).join("");
+}
+
+/** The bundle as a SPIFFE bundle document (Trust Domain and Bundle §4): JSON with one JWK per authority. */
+export function bundleDocument(bundle: Bundle): string {
+  const keys = bundle.x509Authorities.map((der) => ({
+    use: "x509-svid",
+    ...createPublicKey(
+      new X509Certificate(der).publicKey.export({ type: "spki", format: "pem" }),
+    ).export({
+      format: "jwk",
+    }),
+    x5c: [der.toString("base64")],
+  }));
+  return `${JSON.stringify(
+    { keys, spiffe_sequence: bundle.sequence, spiffe_refresh_hint: bundle.refreshHint },
+    undefined,
+    2,
+  )}\n`;
+}
+
+/** Tells whether two bundles hold the same authorities. */
+export function sameAuthorities(a: Bundle, b: Bundle): boolean {
+  return (
+    a.x509Authorities.length === b.x509Authorities.length &&
+    a.x509Authorities.every((der, i) => b.x509Authorities[i]?.equals(der))
+  );
+}
