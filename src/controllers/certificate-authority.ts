@@ -1,0 +1,149 @@
+import { journalBundle } from "../ca/bundle.ts";
+import { loadX509Authority } from "../ca/authority.ts";
+import { createX509Issuer } from "../ca/issuer.ts";
+import type { X509Issuer } from "../ca/issuer.ts";
+import { activeX509Authority, emptyJournal } from "../ca/journal.ts";
+import type { Journal } from "../ca/journal.ts";
+import { rotateJournal } from "../ca/rotate.ts";
+import type { RotateOptions } from "../ca/rotate.ts";
+import type { Clock } from "../core/clock.ts";
+import { errorMessage, isSignetError, SignetError } from "../core/errors.ts";
+import { liveValue } from "../core/live.ts";
+import type { Live, LiveSource } from "../core/live.ts";
+import type { Log } from "../core/log.ts";
+import type { CertificateAuthority } from "../issuer/ports.ts";
+import type { Bundle } from "../spiffe/bundle.ts";
+import type { TrustDomain } from "../spiffe/trust-domain.ts";
+import type { JournalSecret, StoredJournal } from "./journal-secret.ts";
+
+/** Seconds between two looks that consumers of the bundle are asked for. */
+const REFRESH_HINT_S = 300;
+/** The leader looks at the journal at least this often, whatever it said was due next. */
+const MAX_PAUSE_MS = 60_000;
+const MIN_PAUSE_MS = 250;
+
+/** The CA as it stands: what signs now, what verifies, and the journal both come from. */
+export interface CaState extends CertificateAuthority {
+  readonly issuer: X509Issuer;
+  readonly stored: StoredJournal;
+}
+
+export interface CaController {
+  readonly state: Live<CaState>;
+  /** Takes over a journal that a watch brought, unless it is older than the one in use. */
+  observe(stored: StoredJournal): void;
+  /** The leader's part: prepares, activates and prunes authorities until `signal` aborts. */
+  rotate(signal: AbortSignal): Promise<void>;
+  /** The leader's part when the Secret was deleted: writes back what is in use, so that no trust is lost. */
+  restore(): Promise<void>;
+}
+
+export interface CaControllerDeps {
+  readonly secret: JournalSecret;
+  readonly trustDomain: TrustDomain;
+  readonly rotation: RotateOptions;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Opens the CA: reads the journal, or makes the first one. Of replicas that start at the same time one
+ * creates the Secret, and the others use what it made.
+ */
+export async function openCertificateAuthority(deps: CaControllerDeps): Promise<CaController> {
+  const state = liveValue(toState(await loadOrCreate(deps), deps.trustDomain));
+  return {
+    state,
+    observe(stored) {
+      const current = state.get().stored;
+      if (stored.resourceVersion === current.resourceVersion) return;
+      if (stored.journal.sequence < current.journal.sequence) {
+        deps.log.warn(
+          { stored: stored.journal.sequence, used: current.journal.sequence },
+          "the stored CA journal is older than the one in use; kept the newer",
+        );
+        return;
+      }
+      state.set(toState(stored, deps.trustDomain));
+    },
+    rotate: (signal) => rotate(deps, state, signal),
+    async restore() {
+      state.set(toState(await deps.secret.create(state.get().stored.journal), deps.trustDomain));
+      deps.log.warn({}, "the CA Secret was deleted; wrote it back from memory");
+    },
+  };
+}
+
+async function loadOrCreate(deps: CaControllerDeps): Promise<StoredJournal> {
+  const stored = await deps.secret.load();
+  if (stored !== undefined) return stored;
+  const { journal } = await rotateJournal(
+    emptyJournal(deps.trustDomain),
+    deps.clock.now(),
+    deps.rotation,
+  );
+  try {
+    const created = await deps.secret.create(journal);
+    deps.log.info({ trustDomain: deps.trustDomain }, "made the trust domain's first authority");
+    return created;
+  } catch (error) {
+    if (!isSignetError(error, "ALREADY_EXISTS")) throw error;
+    const made = await deps.secret.load();
+    if (made === undefined)
+      throw new SignetError("UNAVAILABLE", "the CA Secret came and went; try again");
+    return made;
+  }
+}
+
+async function rotate(
+  deps: CaControllerDeps,
+  state: LiveSource<CaState>,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    let pause = MAX_PAUSE_MS;
+    try {
+      pause = (await rotateOnce(deps, state)) - deps.clock.now();
+    } catch (error) {
+      deps.log.error({ error: errorMessage(error) }, "CA rotation failed; trying again");
+      pause = 1000;
+    }
+    await deps.clock
+      .sleep(Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, pause)), signal)
+      .catch(() => undefined);
+  }
+}
+
+/** Does what is due; resolves with when the next step is, in milliseconds since the epoch. */
+async function rotateOnce(deps: CaControllerDeps, state: LiveSource<CaState>): Promise<number> {
+  const { stored } = state.get();
+  const result = await rotateJournal(stored.journal, deps.clock.now(), deps.rotation);
+  if (result.journal === stored.journal) return result.nextAt;
+  try {
+    state.set(toState(await deps.secret.update(result.journal, stored), deps.trustDomain));
+  } catch (error) {
+    if (!isSignetError(error, "CONFLICT")) throw error;
+    const newer = await deps.secret.load();
+    if (newer) state.set(toState(newer, deps.trustDomain));
+    return deps.clock.now();
+  }
+  for (const step of result.steps) deps.log.info({ step }, "CA rotated");
+  return result.nextAt;
+}
+
+function toState(stored: StoredJournal, trustDomain: TrustDomain): CaState {
+  const issuer = createX509Issuer(activeAuthority(stored.journal, trustDomain));
+  const bundle: Bundle = journalBundle(stored.journal, REFRESH_HINT_S);
+  return { stored, issuer, bundle, issue: (request) => issuer.issue(request) };
+}
+
+function activeAuthority(
+  journal: Journal,
+  trustDomain: TrustDomain,
+): ReturnType<typeof loadX509Authority> {
+  const record = activeX509Authority(journal);
+  if (record === undefined) {
+    throw new SignetError("FAILED_PRECONDITION", "the CA journal has no active X.509 authority");
+  }
+  return loadX509Authority(record, trustDomain);
+}

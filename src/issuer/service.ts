@@ -1,0 +1,201 @@
+import type { Clock } from "../core/clock.ts";
+import { errorMessage, isSignetError, SignetError } from "../core/errors.ts";
+import type { Live } from "../core/live.ts";
+import type { Log } from "../core/log.ts";
+import type { RegistrationEntry } from "../registration/entry.ts";
+import { podName } from "../registration/objects.ts";
+import type { PodObject } from "../registration/objects.ts";
+import type { Issuer } from "../rpc/gen/signet/agent/v1/agent_pb.js";
+import type { CallContext, Handlers } from "../rpc/server.ts";
+import {
+  admitAgent,
+  checkNotEnding,
+  checkPod,
+  checkPodToken,
+  checkServiceAccount,
+} from "./attestation.ts";
+import type { Agent, AgentAccount } from "./attestation.ts";
+import { encodeBundle, encodeSvid } from "./encode.ts";
+import { explainAbsence } from "./explain.ts";
+import type { CertificateAuthority, EntryRegistry } from "./ports.ts";
+import type { Sessions } from "./sessions.ts";
+import type { TokenVerifier } from "./tokens.ts";
+import type { WaitingRoom } from "./waiting-room.ts";
+
+/** A pod that still has no identity after this long gets an event that says why. */
+const EVENT_AFTER_MS = 1000;
+/** The answer leaves this long before the caller gives up. */
+const ANSWER_MARGIN_MS = 500;
+/** Longest wait for a caller that set no deadline. */
+const DEFAULT_WAIT_MS = 110_000;
+
+export interface IssuerDeps {
+  readonly registry: EntryRegistry;
+  readonly authority: Live<CertificateAuthority>;
+  readonly tokens: TokenVerifier;
+  readonly agentAccount: AgentAccount;
+  readonly waitingRoom: WaitingRoom;
+  readonly sessions: Sessions;
+  /** SVID lifetime in milliseconds for entries that name none. */
+  readonly defaultTtlMs: number;
+  /** Tells a pod, as a Warning event, why it has no identity. */
+  readonly warnPod: (pod: PodObject, reason: string, message: string) => void;
+  readonly onIssued: (kind: "attest" | "renew", count: number, ms: number) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+type Service = Required<Handlers<typeof Issuer>>;
+
+/** The agent-facing service: who asks is checked first, always; then what may be had, then it is signed. */
+export function createIssuerService(deps: IssuerDeps): Service {
+  return {
+    attest: (request, context) => attest(deps, request, context),
+    renew: (request, context) => renew(deps, request, context),
+    async watch(_request, send, context) {
+      const agent = await authenticateAgent(deps, context);
+      const expiry = new AbortController();
+      const life = AbortSignal.any([context.signal, expiry.signal]);
+      const timer = deps.clock.sleep(
+        Math.max(0, agent.expiresAt - deps.clock.now()),
+        context.signal,
+      );
+      timer.then(
+        () => expiry.abort(),
+        () => undefined,
+      );
+      await deps.sessions.serve(agent.nodeName, send, life);
+      throw new SignetError(
+        "UNAVAILABLE",
+        "the session is over: the agent's token expired; connect again",
+      );
+    },
+  };
+}
+
+type Attest = Parameters<Service["attest"]>[0];
+type Renew = Parameters<Service["renew"]>[0];
+type Response = Awaited<ReturnType<Service["attest"]>>;
+
+async function attest(deps: IssuerDeps, request: Attest, context: CallContext): Promise<Response> {
+  const startedAt = deps.clock.now();
+  const agent = await authenticateAgent(deps, context);
+  const claims = await deps.tokens.verify(request.podToken);
+  checkPodToken(claims, request.podUid, agent);
+  const at = { namespace: claims.namespace, name: claims.podName, uid: request.podUid };
+  const pod = checkPod(await findPod(deps, at, agent), request.podUid, agent);
+  checkServiceAccount(claims, pod);
+  checkNotEnding(pod);
+  const entries = await entriesFor(deps, pod, { noWait: request.noWait, context });
+  // Waiting may have taken long: what was true of the pod then is checked again.
+  const current = deps.registry.pod(request.podUid);
+  if (current) checkPod(current, request.podUid, agent);
+  const response = await issue(deps, entries, Buffer.from(request.publicKey));
+  deps.onIssued("attest", entries.length, deps.clock.now() - startedAt);
+  deps.log.info(
+    { pod: podName(pod), node: agent.nodeName, spiffeIds: entries.map((entry) => entry.spiffeId) },
+    "issued the pod's first SVIDs",
+  );
+  return response;
+}
+
+async function renew(deps: IssuerDeps, request: Renew, context: CallContext): Promise<Response> {
+  const startedAt = deps.clock.now();
+  const agent = await authenticateAgent(deps, context);
+  const pod = checkPod(deps.registry.pod(request.podUid), request.podUid, agent);
+  const entries = deps.registry.entriesOfPod(request.podUid);
+  if (entries.length === 0) throw noIdentity(deps, pod);
+  const response = await issue(deps, entries, Buffer.from(request.publicKey));
+  deps.onIssued("renew", entries.length, deps.clock.now() - startedAt);
+  deps.log.debug({ pod: podName(pod), node: agent.nodeName }, "renewed the pod's SVIDs");
+  return response;
+}
+
+async function authenticateAgent(deps: IssuerDeps, context: CallContext): Promise<Agent> {
+  const header = context.header("authorization") ?? "";
+  if (!header.startsWith("Bearer ")) {
+    throw new SignetError(
+      "UNAUTHENTICATED",
+      "the agent's token must come as metadata authorization: Bearer <token>",
+    );
+  }
+  const claims = await deps.tokens.verify(header.slice("Bearer ".length));
+  return admitAgent(claims, deps.agentAccount, (uid) => deps.registry.pod(uid)?.spec.nodeName);
+}
+
+interface PodAddress {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** The pod from the cache or, where the watch lags behind kubelet, from the API server. */
+async function findPod(
+  deps: IssuerDeps,
+  at: PodAddress,
+  agent: Agent,
+): Promise<PodObject | undefined> {
+  const cached = deps.registry.pod(at.uid);
+  if (cached?.spec.nodeName === agent.nodeName) return cached;
+  const fetched = await deps.registry.fetchPod(at.namespace, at.name).catch((error: unknown) => {
+    if (isSignetError(error, "UNAVAILABLE")) throw error;
+    throw new SignetError(
+      "UNAVAILABLE",
+      `pod ${at.namespace}/${at.name} cannot be read: ${errorMessage(error)}`,
+    );
+  });
+  return fetched?.metadata.uid === at.uid ? fetched : undefined;
+}
+
+async function entriesFor(
+  deps: IssuerDeps,
+  pod: PodObject,
+  how: { readonly noWait: boolean; readonly context: CallContext },
+): Promise<readonly RegistrationEntry[]> {
+  const podUid = pod.metadata.uid;
+  const { deadline, signal } = how.context;
+  const now = deps.clock.now();
+  const patience = how.noWait
+    ? 0
+    : Math.max(0, (deadline ?? now + DEFAULT_WAIT_MS) - now - ANSWER_MARGIN_MS);
+  const grace = Math.min(EVENT_AFTER_MS, patience);
+  const early = await deps.waitingRoom.waitForEntries({ podUid, timeoutMs: grace, signal });
+  if (early.length > 0) return early;
+  deps.warnPod(
+    pod,
+    "NoIdentity",
+    `waiting for an identity: ${explainAbsence(deps.registry.explainPod(podUid))}`,
+  );
+  const late = await deps.waitingRoom.waitForEntries({
+    podUid,
+    timeoutMs: patience - grace,
+    signal,
+  });
+  if (late.length === 0) throw noIdentity(deps, pod);
+  return late;
+}
+
+function noIdentity(deps: IssuerDeps, pod: PodObject): SignetError {
+  const why = explainAbsence(deps.registry.explainPod(pod.metadata.uid));
+  return new SignetError("NO_IDENTITY", `no identity for pod ${podName(pod)}: ${why}`);
+}
+
+async function issue(
+  deps: IssuerDeps,
+  entries: readonly RegistrationEntry[],
+  publicKey: Buffer,
+): Promise<Response> {
+  const authority = deps.authority.get();
+  const now = deps.clock.now();
+  const svids = await Promise.all(
+    entries.map(async (entry) => {
+      const ttlMs = entry.x509SvidTtl > 0 ? entry.x509SvidTtl * 1000 : deps.defaultTtlMs;
+      const { spiffeId, dnsNames } = entry;
+      return encodeSvid(
+        entry,
+        await authority.issue({ spiffeId, publicKey, dnsNames, ttlMs, now }),
+      );
+    }),
+  );
+  return { svids, bundle: encodeBundle(authority.bundle) };
+}
