@@ -1,0 +1,355 @@
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
+import { credentials } from "@grpc/grpc-js";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { journalBundle } from "../../src/ca/bundle.ts";
+import { loadX509Authority } from "../../src/ca/authority.ts";
+import { createX509Issuer } from "../../src/ca/issuer.ts";
+import { activeX509Authority, emptyJournal } from "../../src/ca/journal.ts";
+import { rotateJournal } from "../../src/ca/rotate.ts";
+import { createServingCertificate } from "../../src/ca/serving.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { liveValue } from "../../src/core/live.ts";
+import type { LiveSource } from "../../src/core/live.ts";
+import { silentLog } from "../../src/core/log.ts";
+import type { CertificateAuthority } from "../../src/issuer/ports.ts";
+import { createIssuerService } from "../../src/issuer/service.ts";
+import { createSessions } from "../../src/issuer/sessions.ts";
+import type { Sessions } from "../../src/issuer/sessions.ts";
+import { createTokenVerifier } from "../../src/issuer/tokens.ts";
+import { createWaitingRoom } from "../../src/issuer/waiting-room.ts";
+import type { WaitingRoom } from "../../src/issuer/waiting-room.ts";
+import { rpcClient } from "../../src/rpc/client.ts";
+import type { RpcClient } from "../../src/rpc/client.ts";
+import { Issuer } from "../../src/rpc/gen/signet/agent/v1/agent_pb.js";
+import type { IssueResponse, NodeUpdate } from "../../src/rpc/gen/signet/agent/v1/agent_pb.js";
+import { addService } from "../../src/rpc/server.ts";
+import { tlsRpcServer } from "../../src/rpc/tls-server.ts";
+import type { TlsRpcServer } from "../../src/rpc/tls-server.ts";
+import { bundlePem } from "../../src/spiffe/bundle.ts";
+import { parseTrustDomain } from "../../src/spiffe/trust-domain.ts";
+import { fakeEntry, fakePod, fakeRegistry } from "../fakes/registry.ts";
+import type { FakeRegistry } from "../fakes/registry.ts";
+import { fakeTokenIssuer } from "../fakes/tokens.ts";
+import type { FakeTokenIssuer, TokenFacts } from "../fakes/tokens.ts";
+
+const publicKey = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({
+  type: "spki",
+  format: "der",
+});
+const AGENT: TokenFacts = {
+  namespace: "signet-system",
+  serviceAccount: "signet-agent",
+  podName: "agent-a",
+  podUid: "uid-agent-a",
+  nodeName: "node-a",
+};
+
+let registry: FakeRegistry;
+let api: FakeTokenIssuer;
+let server: TlsRpcServer;
+let client: RpcClient;
+let waitingRoom: WaitingRoom;
+let sessions: Sessions;
+let authority: LiveSource<CertificateAuthority>;
+let warnings: string[];
+let agentHeader: Record<string, string>;
+
+beforeEach(async () => {
+  registry = fakeRegistry();
+  api = await fakeTokenIssuer();
+  warnings = [];
+  const trustDomain = parseTrustDomain("example.org");
+  const clock = systemClock();
+  const { journal } = await rotateJournal(emptyJournal(trustDomain), clock.now(), {
+    ttlMs: 3_600_000,
+  });
+  const record = activeX509Authority(journal);
+  if (!record) throw new Error("no active authority");
+  const issuer = createX509Issuer(loadX509Authority(record, trustDomain));
+  const bundle = journalBundle(journal, 300);
+  authority = liveValue<CertificateAuthority>({
+    bundle,
+    issue: (request) => issuer.issue(request),
+  });
+  const serving = await createServingCertificate(issuer, {
+    dnsNames: ["localhost"],
+    ttlMs: 600_000,
+    now: clock.now(),
+  });
+  waitingRoom = createWaitingRoom(registry, clock);
+  const bundles = liveValue(bundle);
+  sessions = createSessions(registry, bundles);
+  authority.subscribe((next) => bundles.set(next.bundle));
+  server = tlsRpcServer(
+    liveValue({ key: serving.keyPem, cert: serving.chainPem, notAfter: serving.notAfter }),
+  );
+  addService(
+    server.grpc,
+    Issuer,
+    createIssuerService({
+      registry,
+      authority,
+      tokens: createTokenVerifier({ audience: "signet", fetchKeys: api.keys, clock }),
+      agentAccount: { namespace: "signet-system", serviceAccount: "signet-agent" },
+      waitingRoom,
+      sessions,
+      defaultTtlMs: 3_600_000,
+      warnPod: (pod, reason, message) => warnings.push(`${pod.metadata.name} ${reason} ${message}`),
+      onIssued: () => undefined,
+      clock,
+      log: silentLog(),
+    }),
+  );
+  const port = await server.listen(0, "127.0.0.1");
+  client = rpcClient(`localhost:${port}`, credentials.createSsl(Buffer.from(bundlePem(bundle))));
+  agentHeader = { authorization: `Bearer ${await api.sign(AGENT)}` };
+});
+
+afterEach(async () => {
+  client.close();
+  waitingRoom.close();
+  sessions.close();
+  await server.close();
+});
+
+async function attest(
+  podUid: string,
+  podToken: string,
+  options: {
+    noWait?: boolean;
+    waitMs?: number;
+    headers?: Record<string, string>;
+    signal?: AbortSignal;
+  } = {},
+): Promise<IssueResponse> {
+  const { noWait = false, waitMs = 20_000, headers = agentHeader, signal } = options;
+  return client.unary(
+    Issuer.method.attest,
+    { podUid, podToken, publicKey, noWait },
+    { headers, deadline: Date.now() + waitMs, ...(signal ? { signal } : {}) },
+  );
+}
+
+const podToken = (name: string, facts: TokenFacts = {}): Promise<string> =>
+  api.sign({ podName: name, podUid: `uid-${name}`, nodeName: "node-a", ...facts });
+
+describe("Attest", () => {
+  it("issues every entry of the pod for the key it was given", async () => {
+    const pod = fakePod("web");
+    registry.setPod(pod);
+    registry.setEntries("uid-web", [
+      fakeEntry(pod, { x509SvidTtl: 120, dnsNames: ["web.shop"] }),
+      fakeEntry(pod, { spiffeId: "spiffe://example.org/second", hint: "internal" }),
+    ]);
+    const response = await attest("uid-web", await podToken("web"));
+    expect(response.svids.map((svid) => [svid.spiffeId, svid.hint])).toEqual([
+      ["spiffe://example.org/ns/shop/pod/web", ""],
+      ["spiffe://example.org/second", "internal"],
+    ]);
+    const leaf = new X509Certificate(response.svids[0]?.chain[0] ?? Buffer.alloc(0));
+    expect(leaf.subjectAltName).toContain("URI:spiffe://example.org/ns/shop/pod/web");
+    expect(leaf.publicKey.export({ type: "spki", format: "der" })).toEqual(publicKey);
+    const root = new X509Certificate(response.bundle?.x509Authorities[0] ?? Buffer.alloc(0));
+    expect(leaf.verify(root.publicKey)).toBe(true);
+    expect(leaf.validToDate.getTime() - Date.now()).toBeLessThanOrEqual(120_000);
+  });
+
+  it("waits until something selects the pod, and warns the pod meanwhile", async () => {
+    const pod = fakePod("web");
+    registry.setPod(pod);
+    const answer = attest("uid-web", await podToken("web"));
+    await expect.poll(() => warnings.length, { timeout: 10_000 }).toBe(1);
+    expect(warnings[0]).toBe(
+      "web NoIdentity waiting for an identity: ClusterSPIFFEID web: podSelector does not match",
+    );
+    registry.setEntries("uid-web", [fakeEntry(pod)]);
+    expect((await answer).svids).toHaveLength(1);
+  });
+
+  it("ends with NO_IDENTITY and the reasons before the caller's deadline", async () => {
+    registry.setPod(fakePod("web"));
+    await expect(attest("uid-web", await podToken("web"), { waitMs: 1500 })).rejects.toMatchObject({
+      code: "NO_IDENTITY",
+      message: "no identity for pod shop/web: ClusterSPIFFEID web: podSelector does not match",
+    });
+  });
+
+  it("does not wait when asked not to", async () => {
+    registry.setPod(fakePod("web"));
+    await expect(attest("uid-web", await podToken("web"), { noWait: true })).rejects.toMatchObject({
+      code: "NO_IDENTITY",
+    });
+  });
+
+  it("sends a waiting caller away as soon as the pod is being deleted", async () => {
+    const pod = fakePod("web");
+    registry.setPod(pod);
+    const answer = attest("uid-web", await podToken("web"));
+    const refused = expect(answer).rejects.toMatchObject({ code: "POD_GONE" });
+    await expect.poll(() => warnings.length, { timeout: 10_000 }).toBe(1);
+    registry.setPod({
+      ...pod,
+      metadata: { ...pod.metadata, deletionTimestamp: "2026-01-01T00:00:00Z" },
+    });
+    await refused;
+  });
+
+  it("asks the API server when the watch lags behind kubelet", async () => {
+    registry.setPod({ ...fakePod("web"), spec: {} });
+    registry.api.set("shop/web", fakePod("web"));
+    const answer = attest("uid-web", await podToken("web"));
+    await expect.poll(() => warnings.length, { timeout: 10_000 }).toBe(1);
+    registry.setPod(fakePod("web"));
+    registry.setEntries("uid-web", [fakeEntry(fakePod("web"))]);
+    expect((await answer).svids).toHaveLength(1);
+  });
+
+  it("refuses a pod UID that is gone, also when a successor has its name", async () => {
+    registry.api.set("shop/web", {
+      ...fakePod("web"),
+      metadata: { name: "web", namespace: "shop", uid: "uid-new" },
+    });
+    await expect(attest("uid-web", await podToken("web"))).rejects.toMatchObject({
+      code: "POD_GONE",
+    });
+  });
+
+  it("refuses a pod of another node, whatever its token says", async () => {
+    registry.setPod(fakePod("web", "node-b"));
+    registry.setEntries("uid-web", [fakeEntry(fakePod("web", "node-b"))]);
+    registry.api.set("shop/web", fakePod("web", "node-b"));
+    for (const nodeName of ["node-b", "node-a", undefined]) {
+      await expect(attest("uid-web", await podToken("web", { nodeName }))).rejects.toMatchObject({
+        code: "PERMISSION_DENIED",
+      });
+    }
+  });
+
+  it.each<[string, TokenFacts]>([
+    ["another pod's", { podUid: "uid-other" }],
+    ["another service account's", { serviceAccount: "admin" }],
+    ["another namespace's", { namespace: "other" }],
+  ])("refuses %s token", async (_name, facts) => {
+    registry.setPod(fakePod("web"));
+    registry.setEntries("uid-web", [fakeEntry(fakePod("web"))]);
+    await expect(attest("uid-web", await podToken("web", facts))).rejects.toMatchObject({
+      code: "PERMISSION_DENIED",
+    });
+  });
+
+  it("refuses an expired pod token and one for another audience", async () => {
+    registry.setPod(fakePod("web"));
+    for (const facts of [{ expiresAt: Date.now() - 1000 }, { audience: "vault" }]) {
+      await expect(attest("uid-web", await podToken("web", facts))).rejects.toMatchObject({
+        code: "UNAUTHENTICATED",
+      });
+    }
+  });
+
+  it("refuses a caller that is not an agent", async () => {
+    registry.setPod(fakePod("web"));
+    const asPod = { authorization: `Bearer ${await podToken("web")}` };
+    await expect(
+      attest("uid-web", await podToken("web"), { headers: asPod }),
+    ).rejects.toMatchObject({
+      code: "PERMISSION_DENIED",
+    });
+    await expect(attest("uid-web", await podToken("web"), { headers: {} })).rejects.toMatchObject({
+      code: "UNAUTHENTICATED",
+    });
+  });
+
+  it("ends with UNAVAILABLE when the operator stops, so that the agent tries another", async () => {
+    registry.setPod(fakePod("web"));
+    const refused = expect(attest("uid-web", await podToken("web"))).rejects.toMatchObject({
+      code: "UNAVAILABLE",
+    });
+    await expect.poll(() => warnings.length, { timeout: 10_000 }).toBe(1);
+    waitingRoom.close();
+    await refused;
+  });
+});
+
+describe("Renew", () => {
+  const renew = (podUid: string): Promise<IssueResponse> =>
+    client.unary(Issuer.method.renew, { podUid, publicKey }, { headers: agentHeader });
+
+  it("issues without the pod's token for a pod of the agent's node", async () => {
+    registry.setPod(fakePod("web"));
+    registry.setEntries("uid-web", [fakeEntry(fakePod("web"))]);
+    expect((await renew("uid-web")).svids).toHaveLength(1);
+  });
+
+  it("refuses pods of other nodes, gone pods, and pods without an entry", async () => {
+    registry.setPod(fakePod("far", "node-b"));
+    registry.setEntries("uid-far", [fakeEntry(fakePod("far", "node-b"))]);
+    registry.setPod(fakePod("bare"));
+    await expect(renew("uid-far")).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
+    await expect(renew("uid-gone")).rejects.toMatchObject({ code: "POD_GONE" });
+    await expect(renew("uid-bare")).rejects.toMatchObject({ code: "NO_IDENTITY" });
+  });
+
+  it("refuses a key that is none", async () => {
+    registry.setPod(fakePod("web"));
+    registry.setEntries("uid-web", [fakeEntry(fakePod("web"))]);
+    const call = client.unary(
+      Issuer.method.renew,
+      { podUid: "uid-web", publicKey: Buffer.from("key") },
+      { headers: agentHeader },
+    );
+    await expect(call).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+  });
+});
+
+describe("Watch", () => {
+  function open(): { seen: string[]; ended: Promise<unknown>; stop: () => void } {
+    const seen: string[] = [];
+    const abort = new AbortController();
+    const ended = (async () => {
+      const updates = client.stream(
+        Issuer.method.watch,
+        {},
+        { headers: agentHeader, signal: abort.signal },
+      );
+      for await (const update of updates) seen.push(describeUpdate(update));
+    })().catch((error: unknown) => error);
+    return { seen, ended, stop: () => abort.abort() };
+  }
+
+  function describeUpdate({ update }: NodeUpdate): string {
+    if (update.case === "pod") return `${update.value.podUid}:${update.value.entries.length}`;
+    return update.case ?? "";
+  }
+
+  it("sends the bundle, the node's pods and synced, then only changes of the node", async () => {
+    registry.setPod(fakePod("web"));
+    registry.setEntries("uid-web", [fakeEntry(fakePod("web"))]);
+    registry.setPod(fakePod("bare"));
+    registry.setPod(fakePod("far", "node-b"));
+    registry.setEntries("uid-far", [fakeEntry(fakePod("far", "node-b"))]);
+    const { seen, stop, ended } = open();
+    await expect.poll(() => seen).toEqual(["bundle", "uid-web:1", "synced"]);
+    registry.setEntries("uid-far", []);
+    registry.setEntries("uid-web", []);
+    await expect.poll(() => seen.slice(3)).toEqual(["uid-web:0"]);
+    authority.set({ ...authority.get(), bundle: { ...authority.get().bundle, sequence: 2 } });
+    await expect.poll(() => seen.slice(4)).toEqual(["bundle"]);
+    stop();
+    await ended;
+    await expect.poll(() => sessions.size).toBe(0);
+  });
+
+  it("ends with UNAVAILABLE when the operator stops", async () => {
+    const { seen, ended } = open();
+    await expect.poll(() => seen).toEqual(["bundle", "synced"]);
+    sessions.close();
+    expect(await ended).toMatchObject({ code: "UNAVAILABLE" });
+  });
+
+  it("ends with UNAVAILABLE when the agent's token expires", async () => {
+    agentHeader = {
+      authorization: `Bearer ${await api.sign({ ...AGENT, expiresAt: Date.now() + 2000 })}`,
+    };
+    expect(await open().ended).toMatchObject({ code: "UNAVAILABLE" });
+  });
+});
