@@ -14,7 +14,7 @@ export function projectPod(pod: Pod): Pod {
 
 /** What is kept of a node: its status, which changes every few seconds, is not. */
 export function projectNode(node: Node): Node {
-  return { metadata: projectMeta(node.metadata), ...(node.spec ? { spec: node.spec } : {}) };
+  return { metadata: projectMeta(node.metadata), spec: node.spec };
 }
 
 /** What is kept of a namespace: its names and labels. */

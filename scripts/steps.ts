@@ -1,0 +1,104 @@
+import { spawn } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "..");
+
+export interface Tally {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+/** Runs a program of node_modules or node itself with its output shown; resolves with its exit code. */
+export function run(command: string, args: readonly string[]): Promise<number> {
+  const bin = join(root, "node_modules/.bin");
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: ["ignore", "inherit", "inherit"],
+      env: { ...process.env, PATH: `${bin}:${process.env["PATH"]}` },
+    });
+    child.once("error", reject);
+    child.once("close", (code) => resolve(code ?? 1));
+  });
+}
+
+/** One check that passes or fails as a whole. */
+export async function check(
+  name: string,
+  command: string,
+  args: readonly string[],
+): Promise<Tally> {
+  const ok = (await timed(name, () => run(command, args))) === 0;
+  if (!ok) console.error(`FAILED: ${name}`);
+  return { passed: Number(ok), failed: Number(!ok) };
+}
+
+/** A vitest project; counts its tests, and one failure when it ends badly without a failed test. */
+export async function suite(project: string, args: readonly string[] = []): Promise<Tally> {
+  const folder = await mkdtemp(join(tmpdir(), "signet-test-"));
+  const report = join(folder, "report.json");
+  try {
+    const code = await timed(`${project} tests`, () =>
+      run("vitest", [
+        ...["run", "--project", project, "--reporter=default", "--reporter=json"],
+        ...[`--outputFile.json=${report}`, ...args],
+      ]),
+    );
+    const counted = await readReport(report);
+    const { passed, failed } = counted ?? { passed: 0, failed: 0 };
+    return { passed, failed: failed === 0 && (code !== 0 || passed === 0) ? 1 : failed };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** What CI and people check first: generated files, format, lint, types, dead code. */
+export async function staticChecks(): Promise<Tally> {
+  return add(
+    await check("generated files", "node", ["scripts/generate.ts", "--check"]),
+    await check("format", "oxfmt", ["--check", "."]),
+    await check("lint", "oxlint", ["--type-aware", "--deny-warnings"]),
+    await check("types", "tsc", ["--noEmit"]),
+    await check("dead code", "knip", []),
+  );
+}
+
+/** Prints the closing line and sets the exit code. */
+export function close(tally: Tally): void {
+  console.log(`${tally.passed} passed, ${tally.failed} failed`);
+  process.exitCode = tally.failed === 0 ? 0 : 1;
+}
+
+export function add(...tallies: readonly Tally[]): Tally {
+  return {
+    passed: tallies.reduce((sum, tally) => sum + tally.passed, 0),
+    failed: tallies.reduce((sum, tally) => sum + tally.failed, 0),
+  };
+}
+
+async function readReport(path: string): Promise<Tally | undefined> {
+  try {
+    const report = JSON.parse(await readFile(path, "utf8")) as {
+      numPassedTests: number;
+      numFailedTests: number;
+      testResults: { status: string; assertionResults: unknown[] }[];
+    };
+    // A file that cannot be loaded has no tests, but it is a failure all the same.
+    const broken = report.testResults.filter(
+      ({ status, assertionResults }) => status === "failed" && assertionResults.length === 0,
+    ).length;
+    return { passed: report.numPassedTests, failed: report.numFailedTests + broken };
+  } catch {
+    return undefined;
+  }
+}
+
+async function timed<T>(name: string, act: () => Promise<T>): Promise<T> {
+  const startedAt = Date.now();
+  console.log(`== ${name}`);
+  const result = await act();
+  console.log(`== ${name}: ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
+  return result;
+}

@@ -1,0 +1,114 @@
+import { probe, servePlain } from "../core/http.ts";
+import type { PlainServer } from "../core/http.ts";
+import { serviceGroup } from "../core/lifecycle.ts";
+import type { Service, ServiceGroup } from "../core/lifecycle.ts";
+import { createMetrics } from "../core/metrics.ts";
+import type { Metrics } from "../core/metrics.ts";
+import { startRegistry } from "../controllers/registry.ts";
+import type { Registry } from "../controllers/registry.ts";
+import { loadInCluster } from "../kube/config.ts";
+import { createKubeClient } from "../kube/client.ts";
+import { podInjector } from "../webhook/admit.ts";
+import { webhookServer } from "../webhook/server.ts";
+import { issuerService } from "./operator-issuer.ts";
+import { leaderService } from "./operator-leader.ts";
+import { trustService } from "./operator-trust.ts";
+import type { Trust } from "./operator-trust.ts";
+import { requireEnv } from "./process.ts";
+import type { Process } from "./process.ts";
+
+/** After SIGTERM the replica goes on serving this long, until nobody is sent to it any more. */
+const LINGER_MS = 3000;
+
+/** What the operator's services share. */
+export interface OperatorContext extends Process {
+  readonly client: ReturnType<typeof createKubeClient>;
+  readonly namespace: string;
+  readonly podName: string;
+  readonly registry: Registry;
+  readonly metrics: Metrics;
+}
+
+/** Composes the role that computes entries, signs, admits and, on one replica, publishes. */
+export function operator(process: Process): ServiceGroup {
+  const { config, clock, log, random } = process;
+  const kube = loadInCluster({ env: process.env, readFile: process.readFile, clock });
+  const client = createKubeClient({ config: kube, clock, userAgent: `signet/${process.version}` });
+  const registry = startRegistry({
+    client,
+    options: { ...config, ...config.operator },
+    clock,
+    random,
+    log: log.child({ component: "registration" }),
+  });
+  const context: OperatorContext = {
+    ...process,
+    client,
+    namespace: kube.namespace,
+    podName: requireEnv(process, "POD_NAME"),
+    registry,
+    metrics: createMetrics(),
+  };
+  const trust = trustService(context);
+  const missing: string[] = ["start"];
+  const synced: Service = {
+    name: "registration",
+    start: () => registry.synced,
+    stop: () => registry.stop(),
+  };
+  const ready: Service = {
+    name: "readiness",
+    async start() {
+      missing.length = 0;
+    },
+    async stop() {
+      missing.push("stopping");
+      await clock.sleep(LINGER_MS);
+    },
+  };
+  return serviceGroup(
+    [
+      { name: "client", start: async () => undefined, stop: () => client.close() },
+      health(context, () => missing),
+      trust,
+      synced,
+      webhook(context, trust),
+      issuerService(context, trust),
+      leaderService(context, trust),
+      ready,
+    ],
+    log,
+  );
+}
+
+function webhook({ config, log }: OperatorContext, trust: Trust): Service {
+  return webhookServer({
+    port: config.operator.webhookPort,
+    // The CA opens when the services start, which is after they are composed.
+    tls: {
+      get: () => trust.material().get(),
+      subscribe: (listener) => trust.material().subscribe(listener),
+    },
+    admitters: { "/mutate": podInjector({ driverName: config.agent.driverName }) },
+    log: log.child({ component: "webhook" }),
+  });
+}
+
+function health({ config, metrics }: OperatorContext, missing: () => readonly string[]): Service {
+  let server: PlainServer | undefined;
+  return {
+    name: "health",
+    async start() {
+      server = await servePlain(config.operator.healthPort, {
+        "/healthz": probe(() => []),
+        "/readyz": probe(missing),
+        "/metrics": async () => ({
+          status: 200,
+          body: await metrics.text(),
+          contentType: metrics.contentType,
+        }),
+      });
+    },
+    stop: () => server?.close() ?? Promise.resolve(),
+  };
+}
