@@ -16,6 +16,7 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/suite/**/*.test.ts"],
+          globalSetup: ["test/e2e/setup.ts"],
           testTimeout: 240_000,
           hookTimeout: 600_000,
           fileParallelism: false,

@@ -28,7 +28,7 @@ async function main(args: readonly string[]): Promise<void> {
   if (role === "version") return void process.stdout.write(`signet ${VERSION}\n`);
   if (role !== "operator" && role !== "agent") throw new SignetError("INVALID_ARGUMENT", USAGE);
   const config = parseConfig(readFileSync(values.config, "utf8"));
-  const log = createLog({ level: config.logLevel, component: role });
+  const log = createLog({ level: config.logLevel, role });
   const context: Process = {
     config,
     version: VERSION,

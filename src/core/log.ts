@@ -19,10 +19,10 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 const SECRET_FIELDS = ["token", "key", "privateKey", "secrets", "authorization", "volumeContext"];
 
 /** Makes the process's log: JSON lines on standard output, secrets redacted at the top and one level down. */
-export function createLog(options: { level: LogLevel; component: string }): Log {
+export function createLog(options: { level: LogLevel; role: string }): Log {
   return pino({
     level: options.level,
-    base: { component: options.component },
+    base: { role: options.role },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
     redact: { paths: SECRET_FIELDS.flatMap((name) => [name, `*.${name}`]), censor: "[redacted]" },

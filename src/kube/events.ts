@@ -121,7 +121,7 @@ class Recorder implements EventRecorder {
   async #write(series: Series): Promise<void> {
     const { clock, log } = this.#options;
     try {
-      for (let wait = this.#overall.take(clock.now()); wait > 0; ) {
+      for (let wait = this.#overall.take(clock.now()); wait > 0;) {
         await clock.sleep(wait);
         wait = this.#overall.take(clock.now());
       }

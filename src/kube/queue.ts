@@ -62,6 +62,7 @@ class WorkQueue implements Queue {
   readonly #failures = new Map<string, number>();
   readonly #stop = new AbortController();
   #started = false;
+  #woken = false;
 
   constructor(options: QueueOptions) {
     this.#options = options;
@@ -80,7 +81,7 @@ class WorkQueue implements Queue {
     this.#cancelDelay(key);
     if (this.#running.has(key)) this.#again.add(key);
     else this.#ready.add(key);
-    this.#dispatch();
+    this.#wake();
   }
 
   addAfter(key: string, ms: number): void {
@@ -100,7 +101,7 @@ class WorkQueue implements Queue {
 
   start(): void {
     this.#started = true;
-    this.#dispatch();
+    this.#wake();
   }
 
   async stop(): Promise<void> {
@@ -115,19 +116,29 @@ class WorkQueue implements Queue {
     this.#delays.delete(key);
   }
 
+  /** Dispatches when the caller is done: what it adds in one go is one batch. */
+  #wake(): void {
+    if (this.#woken) return;
+    this.#woken = true;
+    queueMicrotask(() => {
+      this.#woken = false;
+      this.#dispatch();
+    });
+  }
+
   #dispatch(): void {
     const { workers = 1 } = this.#options;
     if (!this.#started || this.#stop.signal.aborted) return;
     for (const key of this.#ready) {
       if (this.#running.size >= workers) return;
       this.#ready.delete(key);
+      // Noted first: a reconcile may add its own key before it waits for anything.
+      this.#running.set(key, Promise.resolve());
       this.#running.set(key, this.#run(key));
     }
   }
 
   async #run(key: string): Promise<void> {
-    // Lets #dispatch note the run before anything of it happens.
-    await Promise.resolve();
     try {
       const result = await this.#options.reconcile(key, this.#stop.signal);
       this.#failures.delete(key);
@@ -137,7 +148,7 @@ class WorkQueue implements Queue {
     }
     this.#running.delete(key);
     if (this.#again.delete(key)) this.add(key);
-    this.#dispatch();
+    this.#wake();
   }
 
   #fail(key: string, error: unknown): void {

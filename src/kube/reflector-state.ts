@@ -36,8 +36,8 @@ export type ReflectorInput<T> =
     }
   | { readonly type: "applied" | "removed"; readonly object: T; readonly resourceVersion: string }
   | { readonly type: "bookmark"; readonly resourceVersion: string }
-  /** The watch ended in the regular way; `early` when it hardly lasted. */
-  | { readonly type: "ended"; readonly early: boolean }
+  /** The watch ended in the regular way. */
+  | { readonly type: "ended"; readonly lastedMs: number }
   | { readonly type: "failed"; readonly blame: Blame };
 
 /**
@@ -58,6 +58,10 @@ export interface ReflectorStep<T> {
 
 /** A watch the server keeps refusing is given up for a new list: it may have been restored from a backup. */
 const MOST_DOUBTS = 5;
+/** A server that ends watches faster than this is not to be asked again at once. */
+const SHORT_WATCH_MS = 1000;
+/** Bookmarks come every minute: a watch this long without one waits for a resourceVersion that never comes. */
+const MUTE_WATCH_MS = 240_000;
 
 /** Where every reflector starts: at the first page of a list. */
 export function startListing<T>(attempt = 0, fruitless = 0): ListingState<T> {
@@ -108,13 +112,18 @@ function stepWatching<T>(state: WatchingState, input: ReflectorInput<T>): Reflec
     case "bookmark":
       return { state: heard(input.resourceVersion) };
     case "ended":
-      if (input.early && !state.heard) return { state: reopen(state, state.attempt + 1) };
-      return { state: { ...reopen(state, 0), fruitless: 0 } };
+      return { state: afterEnd(state, input.lastedMs) };
     case "failed":
       return { state: input.blame === "expired" ? relist(state) : retryWatch(state, input.blame) };
     default:
       throw new TypeError(`${input.type} cannot happen while watching`);
   }
+}
+
+function afterEnd<T>(state: WatchingState, lastedMs: number): ReflectorState<T> {
+  if (!state.heard && lastedMs < SHORT_WATCH_MS) return reopen(state, state.attempt + 1);
+  if (!state.heard && lastedMs > MUTE_WATCH_MS) return startListing();
+  return { ...reopen(state, 0), fruitless: 0 };
 }
 
 function relist<T>(state: WatchingState): ReflectorState<T> {

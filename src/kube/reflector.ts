@@ -46,7 +46,6 @@ export interface Reflector {
 
 const DEFAULT_BACKOFF: BackoffOptions = { initialMs: 250, maxMs: 30_000, jitter: 0.5 };
 const SHORTEST_WATCH_S = 300;
-const EARLY_MS = 1000;
 
 /** Keeps `handler` equal to the API server's state of `resource` until stopped, whatever breaks in between. */
 export function startReflector<T extends KubeObject>(options: ReflectorOptions<T>): Reflector {
@@ -131,8 +130,7 @@ class RunningReflector<T extends KubeObject> {
       if (this.#stop.signal.aborted) return;
       this.#step(this.#inputOf(event));
     }
-    const early = this.#options.clock.now() - startedAt < EARLY_MS;
-    this.#step({ type: "ended", early });
+    this.#step({ type: "ended", lastedMs: this.#options.clock.now() - startedAt });
     if (this.#state.attempt > 0) await this.#pause(0);
   }
 

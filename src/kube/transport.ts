@@ -98,7 +98,8 @@ export function createTransport(options: TransportOptions): Transport {
 function headersOf(request: TransportRequest, options: TransportOptions): Record<string, string> {
   const token = options.config.token();
   return {
-    accept: "application/json",
+    // The key set of the service-account issuer is served as nothing but its own type.
+    accept: "application/json, application/jwk-set+json",
     "user-agent": options.userAgent,
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
     ...(request.body === undefined

@@ -137,8 +137,14 @@ function refusalLogger(
     const { code } = toSignetError(error);
     refused.inc({ code });
     if (code === "CANCELLED") return;
-    const fields = { method, code, error: errorMessage(error) };
-    if (ERROR_CODES[code].http >= 500) log.error({ ...fields, err: error }, "call failed");
+    const fields = { method, code, error: errorMessage(error), cause: causeOf(error) };
+    if (ERROR_CODES[code].http === 500) log.error({ ...fields, err: error }, "call failed");
     else log.info(fields, "call refused");
   };
+}
+
+function causeOf(error: unknown): string | undefined {
+  return error instanceof Error && error.cause !== undefined
+    ? errorMessage(error.cause)
+    : undefined;
 }

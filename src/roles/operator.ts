@@ -17,9 +17,6 @@ import type { Trust } from "./operator-trust.ts";
 import { requireEnv } from "./process.ts";
 import type { Process } from "./process.ts";
 
-/** After SIGTERM the replica goes on serving this long, until nobody is sent to it any more. */
-const LINGER_MS = 3000;
-
 /** What the operator's services share. */
 export interface OperatorContext extends Process {
   readonly client: ReturnType<typeof createKubeClient>;
@@ -36,7 +33,12 @@ export function operator(process: Process): ServiceGroup {
   const client = createKubeClient({ config: kube, clock, userAgent: `signet/${process.version}` });
   const registry = startRegistry({
     client,
-    options: { ...config, ...config.operator },
+    options: {
+      ...config,
+      ...config.operator,
+      // Our own pods come before any identity: they must never wait for one.
+      ignoreNamespaces: [...config.operator.ignoreNamespaces, `^${kube.namespace}$`],
+    },
     clock,
     random,
     log: log.child({ component: "registration" }),
@@ -63,7 +65,6 @@ export function operator(process: Process): ServiceGroup {
     },
     async stop() {
       missing.push("stopping");
-      await clock.sleep(LINGER_MS);
     },
   };
   return serviceGroup(

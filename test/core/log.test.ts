@@ -6,7 +6,7 @@ it("writes JSON lines and never what a secret field holds", () => {
   const module = join(import.meta.dirname, "../../src/core/log.ts");
   const script = `
     import { createLog } from ${JSON.stringify(module)};
-    const log = createLog({ level: "info", component: "test" });
+    const log = createLog({ level: "info", role: "test" });
     log.info({ token: "s3cret", request: { key: "s3cret", secrets: { a: "s3cret" } }, pod: "a/b" }, "hello");
     log.debug({}, "not shown");
   `;

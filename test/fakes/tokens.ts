@@ -30,7 +30,10 @@ const ISSUER = "https://kubernetes.default.svc.cluster.local";
 export async function fakeTokenIssuer(audience = "signet"): Promise<FakeTokenIssuer> {
   const published: JSONWebKeySet = { keys: [] };
   let fetches = 0;
-  let current: { kid: string; privateKey: CryptoKey };
+  let current: {
+    kid: string;
+    privateKey: Awaited<ReturnType<typeof generateKeyPair>>["privateKey"];
+  };
   const addKey = async (): Promise<void> => {
     const { publicKey, privateKey } = await generateKeyPair("ES256", { extractable: true });
     const kid = `key-${published.keys.length}`;

@@ -1,0 +1,107 @@
+import { isDeepStrictEqual } from "node:util";
+import type { RegistrationEntry } from "./entry.ts";
+import type { Evaluation } from "./evaluate.ts";
+import type { NamespaceObject, NodeObject, PodObject } from "./objects.ts";
+import type { RenderedNode } from "./render.ts";
+
+/** A pod and what was last decided for it. */
+export interface PodState {
+  pod: PodObject;
+  /** Removed, but what it had is not yet taken back. */
+  gone: boolean;
+  /** Pod, node or namespace changed since the evaluations were made, so nothing rendered still holds. */
+  stale: boolean;
+  evaluations: readonly Evaluation[];
+  entries: readonly RegistrationEntry[];
+}
+
+/** The cluster's objects, with pods found by UID, namespace and node. */
+export class ClusterState {
+  readonly pods = new Map<string, PodState>();
+  readonly nodes = new Map<string, RenderedNode>();
+  readonly namespaces = new Map<string, NamespaceObject>();
+  readonly #byNamespace = new Map<string, Set<PodState>>();
+  readonly #byNode = new Map<string, Set<PodState>>();
+
+  podsInNamespace(name: string): Iterable<PodState> {
+    return this.#byNamespace.get(name) ?? [];
+  }
+
+  podsOnNode(name: string): Iterable<PodState> {
+    return this.#byNode.get(name) ?? [];
+  }
+
+  /** Takes a pod in; returns its state when anything about it differs, else undefined. */
+  applyPod(pod: PodObject): PodState | undefined {
+    const state = this.pods.get(pod.metadata.uid);
+    if (!state) return this.#addPod(pod);
+    if (!state.gone && samePod(state.pod, pod)) {
+      state.pod = pod;
+      return undefined;
+    }
+    this.#unlink(state);
+    state.pod = pod;
+    state.gone = false;
+    state.stale = true;
+    this.#link(state);
+    return state;
+  }
+
+  /** Takes a pod out of all lookups but the one by UID; `forgetPod` ends it. */
+  removePod(uid: string): PodState | undefined {
+    const state = this.pods.get(uid);
+    if (!state || state.gone) return undefined;
+    this.#unlink(state);
+    state.gone = true;
+    return state;
+  }
+
+  forgetPod(state: PodState): void {
+    this.pods.delete(state.pod.metadata.uid);
+  }
+
+  #addPod(pod: PodObject): PodState {
+    const state: PodState = { pod, gone: false, stale: true, evaluations: [], entries: [] };
+    this.pods.set(pod.metadata.uid, state);
+    this.#link(state);
+    return state;
+  }
+
+  #link(state: PodState): void {
+    const { metadata, spec } = state.pod;
+    add(this.#byNamespace, metadata.namespace ?? "", state);
+    if (spec.nodeName) add(this.#byNode, spec.nodeName, state);
+  }
+
+  #unlink(state: PodState): void {
+    const { metadata, spec } = state.pod;
+    remove(this.#byNamespace, metadata.namespace ?? "", state);
+    if (spec.nodeName) remove(this.#byNode, spec.nodeName, state);
+  }
+}
+
+/** Tells whether two versions of a node render alike. */
+export function sameNode(a: NodeObject, b: NodeObject): boolean {
+  return isDeepStrictEqual(a.metadata, b.metadata) && isDeepStrictEqual(a.spec, b.spec);
+}
+
+/** Tells whether two versions of a pod render alike. */
+function samePod(a: PodObject, b: PodObject): boolean {
+  return (
+    a.status?.phase === b.status?.phase &&
+    isDeepStrictEqual(a.metadata, b.metadata) &&
+    isDeepStrictEqual(a.spec, b.spec)
+  );
+}
+
+function add(map: Map<string, Set<PodState>>, key: string, state: PodState): void {
+  const set = map.get(key);
+  if (set) set.add(state);
+  else map.set(key, new Set([state]));
+}
+
+function remove(map: Map<string, Set<PodState>>, key: string, state: PodState): void {
+  const set = map.get(key);
+  set?.delete(state);
+  if (set?.size === 0) map.delete(key);
+}

@@ -1,0 +1,101 @@
+/**
+ * Go strings are bytes. Inside `template/` every string that Go would see is a byte string: a
+ * JavaScript string with one byte (U+0000..U+00FF) per unit. ASCII text is the same in both forms,
+ * and `<` on byte strings is Go's order.
+ */
+
+const NOT_ASCII = /[^\0-\x7f]/; // oxlint-disable-line no-control-regex
+const REPLACEMENT = 0xfffd;
+
+/** Encodes text as a UTF-8 byte string; lone surrogates become U+FFFD. */
+export function toBytes(text: string): string {
+  return NOT_ASCII.test(text) ? Buffer.from(text, "utf8").toString("latin1") : text;
+}
+
+/** Decodes a byte string; every byte that is not part of valid UTF-8 becomes one U+FFFD. */
+export function fromBytes(bytes: string): string {
+  if (!NOT_ASCII.test(bytes)) return bytes;
+  let text = "";
+  for (let at = 0; at < bytes.length; at += widthAt(bytes, at)) {
+    text += String.fromCodePoint(runeAt(bytes, at));
+  }
+  return text;
+}
+
+/** The rune that starts at byte `at` (which must exist); U+FFFD where the bytes are not valid UTF-8. */
+export function runeAt(bytes: string, at: number): number {
+  const first = bytes.charCodeAt(at);
+  if (first < 0x80) return first;
+  const width = sequenceWidth(bytes, at, first);
+  if (width === 1) return REPLACEMENT;
+  let rune = first & (0xff >> (width + 1));
+  for (let next = 1; next < width; next++) rune = (rune << 6) | continuation(bytes, at + next);
+  return rune;
+}
+
+/** How many bytes the rune at `at` takes; 1 for an invalid byte. */
+export function widthAt(bytes: string, at: number): number {
+  const first = bytes.charCodeAt(at);
+  return first < 0x80 ? 1 : sequenceWidth(bytes, at, first);
+}
+
+/** Encodes one rune; what is no Unicode scalar value becomes U+FFFD. */
+export function encodeRune(rune: number): string {
+  if (rune >= 0 && rune < 0x80) return String.fromCharCode(rune);
+  const valid = rune >= 0 && rune <= 0x10ffff && (rune < 0xd800 || rune > 0xdfff);
+  return Buffer.from(String.fromCodePoint(valid ? rune : REPLACEMENT), "utf8").toString("latin1");
+}
+
+/** Counts runes as utf8.RuneCountInString does. */
+export function runeCount(bytes: string): number {
+  if (!NOT_ASCII.test(bytes)) return bytes.length;
+  let count = 0;
+  for (let at = 0; at < bytes.length; at += widthAt(bytes, at)) count++;
+  return count;
+}
+
+/** unicode.IsLetter, unicode.IsDigit or underscore: what a template identifier is made of. */
+export function isAlphaNumeric(rune: number): boolean {
+  if (rune < 0) return false;
+  if (rune < 0x80) {
+    return (
+      rune === 0x5f ||
+      (rune >= 0x30 && rune <= 0x39) ||
+      ((rune | 0x20) >= 0x61 && (rune | 0x20) <= 0x7a)
+    );
+  }
+  return /^[\p{L}\p{Nd}]$/u.test(String.fromCodePoint(rune));
+}
+
+/** unicode.IsPrint: letters, marks, numbers, punctuation, symbols and the ASCII space. */
+export function isPrint(rune: number): boolean {
+  if (rune < 0x80) return rune >= 0x20 && rune < 0x7f;
+  if (rune > 0x10ffff) return false;
+  return /^[\p{L}\p{M}\p{N}\p{P}\p{S}]$/u.test(String.fromCodePoint(rune));
+}
+
+function continuation(bytes: string, at: number): number {
+  return bytes.charCodeAt(at) & 0x3f;
+}
+
+/** UTF-8 as RFC 3629 §4 allows it: no overlong forms, no surrogates, nothing above U+10FFFF. */
+function sequenceWidth(bytes: string, at: number, first: number): number {
+  let width: number;
+  let low = 0x80;
+  let high = 0xbf;
+  if (first >= 0xc2 && first <= 0xdf) width = 2;
+  else if (first >= 0xe0 && first <= 0xef) width = 3;
+  else if (first >= 0xf0 && first <= 0xf4) width = 4;
+  else return 1;
+  if (first === 0xe0) low = 0xa0;
+  if (first === 0xed) high = 0x9f;
+  if (first === 0xf0) low = 0x90;
+  if (first === 0xf4) high = 0x8f;
+  const second = bytes.charCodeAt(at + 1);
+  if (!(second >= low && second <= high)) return 1;
+  for (let next = 2; next < width; next++) {
+    const byte = bytes.charCodeAt(at + next);
+    if (!(byte >= 0x80 && byte <= 0xbf)) return 1;
+  }
+  return width;
+}

@@ -1,0 +1,98 @@
+import type { ArgumentNode } from "./ast.ts";
+import { unsupported } from "./budget.ts";
+import type { Evaluator, Final } from "./eval.ts";
+import { MISSING } from "./eval.ts";
+import { methodOf } from "./methods.ts";
+import type { Method } from "./types.ts";
+import { goType } from "./types.ts";
+import type { Maybe } from "./value.ts";
+import { Value, addressOf, fieldOf, indirect, mapEntry } from "./value.ts";
+
+/** What a command gives to its first word. */
+export interface Arguments {
+  readonly nodes: readonly ArgumentNode[];
+  readonly final: Final;
+  readonly dot: Maybe;
+}
+
+interface Access {
+  readonly name: string;
+  readonly node: ArgumentNode;
+  readonly args: Arguments;
+}
+
+/** Evaluates `.name` on a receiver: a method, a struct's field or a map's key (Go: evalField). */
+export function evaluateField(run: Evaluator, receiver: Maybe, access: Access): Maybe {
+  if (receiver === undefined) return undefined;
+  const target = indirect(receiver);
+  const method = findMethod(target, access.name);
+  if (method !== undefined) return callMethod(run, target, { ...access, method });
+  const hasArguments = access.args.nodes.length > 0 || access.args.final !== MISSING;
+  switch (target.type.kind) {
+    case "struct": {
+      const path = target.type.findField(access.name);
+      if (path === undefined) break;
+      const last = path.at(-1);
+      if (last?.exported !== true) {
+        const type = receiver.type.text;
+        run.fail(`${access.name} is an unexported field of struct type ${type}`);
+      }
+      if (hasArguments) {
+        run.fail(`${access.name} has arguments but cannot be invoked as function`);
+      }
+      return path.reduce(fieldOf, target);
+    }
+    case "map":
+      if (target.type.mapKey.key !== "string") break;
+      if (hasArguments) run.fail(`${access.name} is not a method but has arguments`);
+      return mapEntry(target, access.name);
+    case "pointer": {
+      // indirect() stops only at nil. A field the struct lacks is the better complaint.
+      const { elem } = target.type;
+      if (elem.kind === "struct" && elem.findField(access.name) === undefined) break;
+      run.fail(`nil pointer evaluating ${receiver.type.text}.${access.name}`);
+      break;
+    }
+    default:
+  }
+  run.fail(`can't evaluate field ${access.name} in type ${receiver.type.text}`);
+}
+
+function findMethod(target: Value, name: string): Method | undefined {
+  const { type } = target;
+  if (type.kind === "pointer") return type.elem.methods.get(name);
+  const method = type.methods.get(name);
+  return method?.onPointer === true && !target.addressable ? undefined : method;
+}
+
+function callMethod(run: Evaluator, target: Value, access: Access & { method: Method }): Maybe {
+  const { method, name, args, node } = access;
+  const last = method.ins.at(-1) ?? "";
+  const variadic = last.startsWith("...");
+  const fixed = method.ins.length - (variadic ? 1 : 0);
+  run.checkCount(name, args, { fixed, variadic });
+  checkResults(run, method);
+  const owner = target.type.kind === "pointer" ? target.type.elem : target.type;
+  const call = variadic ? undefined : methodOf(owner, name);
+  if (call === undefined) {
+    throw unsupported(`method ${name} of ${owner.text}`);
+  }
+  const types = method.ins.map((expression) => goType(expression));
+  const values = args.nodes.map((arg, index) => run.argument(args.dot, types[index], arg));
+  if (args.final !== MISSING) values.push(run.validate(args.final, types[values.length]));
+  const receiver = target.type.kind === "pointer" || !target.addressable ? target : addressOf(target);
+  return run.guard(name, node, () => call(receiver, values, run.budget));
+}
+
+/** A template may call only what returns one value, or a value and an error. */
+function checkResults(run: Evaluator, method: Method): void {
+  const { name, outs } = method;
+  if (outs.length === 1 || (outs.length === 2 && outs[1] === "error")) return;
+  if (outs.length === 2) {
+    const second = goType(outs[1] ?? "").text;
+    run.fail(
+      `invalid function signature for ${name}: second return value should be error; is ${second}`,
+    );
+  }
+  run.fail(`function ${name} has ${outs.length} return values; should be 1 or 2`);
+}

@@ -1,0 +1,236 @@
+import { SignetError } from "../core/errors.ts";
+import { fromBytes, toBytes } from "./bytes.ts";
+import { unsupported } from "./budget.ts";
+import { intOrStringOf, quantityOf } from "./special.ts";
+import type { Complex } from "./ast.ts";
+import type { Field } from "./types.ts";
+import { GoType, goType } from "./types.ts";
+
+/**
+ * A Go value (reflect.Value): its type, whether it is addressable, and `raw`, which holds for
+ * strings a byte string, for integers a bigint, for pointers a Pointer, for slices a Slice, for
+ * maps and structs their JSON (undefined = nil, or the zero struct).
+ */
+export class Value {
+  readonly type: GoType;
+  readonly raw: unknown;
+  readonly addressable: boolean;
+
+  constructor(type: GoType, raw: unknown, addressable = false) {
+    this.type = type;
+    this.raw = raw;
+    this.addressable = addressable;
+  }
+}
+
+/** A value, or Go's invalid reflect.Value ("no value"). */
+export type Maybe = Value | undefined;
+
+/** A pointer that is not nil; two are equal when they come from the same place. */
+export class Pointer {
+  readonly owner: object;
+  readonly slot: string | number;
+  readonly json: unknown;
+
+  constructor(owner: object, slot: string | number, json: unknown) {
+    this.owner = owner;
+    this.slot = slot;
+    this.json = json;
+  }
+}
+
+/** A slice that is not nil: a window on an array of JSON values. */
+export interface Slice {
+  readonly array: readonly unknown[];
+  readonly offset: number;
+  readonly length: number;
+  readonly capacity: number;
+}
+
+export const STRING = goType("string");
+export const INT = goType("int");
+export const BOOL = goType("bool");
+const FLOAT64 = goType("float64");
+const COMPLEX128 = goType("complex128");
+
+export const stringValue = (bytes: string): Value => new Value(STRING, bytes);
+export const intValue = (value: bigint): Value => new Value(INT, value);
+export const boolValue = (value: boolean): Value => new Value(BOOL, value);
+export const floatValue = (value: number): Value => new Value(FLOAT64, value);
+export const complexValue = (value: Complex): Value => new Value(COMPLEX128, value);
+
+/** Where a JSON value sits, so that pointers to it can be told apart. */
+export interface Slot {
+  readonly owner: object;
+  readonly key: string | number;
+}
+
+/**
+ * Reads JSON (as the API server writes it) as a value of a Go type; absent or null gives the zero value.
+ * Throws SignetError TEMPLATE_EXEC when the JSON is of another type.
+ */
+export function load(type: GoType, json: unknown, slot: Slot, addressable = false): Value {
+  return new Value(type, rawOf(type, json, slot), addressable);
+}
+
+function rawOf(type: GoType, json: unknown, slot: Slot): unknown {
+  switch (type.kind) {
+    case "string":
+      if (typeof json === "string") return toBytes(json);
+      return json === undefined || json === null ? "" : mismatch(type, slot);
+    case "bool":
+      if (typeof json === "boolean") return json;
+      return json === undefined || json === null ? false : mismatch(type, slot);
+    case "int":
+    case "int32":
+    case "int64":
+    case "uint8":
+    case "uint32":
+    case "uint64":
+      if (typeof json === "number" && Number.isSafeInteger(json)) return BigInt(json);
+      return json === undefined || json === null ? 0n : mismatch(type, slot);
+    case "pointer":
+      return json === undefined || json === null
+        ? undefined
+        : new Pointer(slot.owner, slot.key, json);
+    case "slice":
+      return loadSlice(type, json, slot);
+    case "map":
+      return loadObject(type, json, slot);
+    case "struct":
+      return hasOwnJson(type) ? (json ?? undefined) : loadObject(type, json, slot);
+    default:
+      return mismatch(type, slot);
+  }
+}
+
+/** The types that are one JSON scalar although Go has a struct for them. */
+export function hasOwnJson(type: GoType): boolean {
+  switch (type.key) {
+    case "meta.Time":
+    case "meta.MicroTime":
+    case "time.Time":
+    case "resource.Quantity":
+    case "intstr.IntOrString":
+    case "meta.FieldsV1":
+      return true;
+    default:
+      return false;
+  }
+}
+
+function loadSlice(type: GoType, json: unknown, slot: Slot): Slice | undefined {
+  if (json === undefined || json === null) return undefined;
+  if (!Array.isArray(json) || type.elem.kind === "uint8") return mismatch(type, slot);
+  return { array: json, offset: 0, length: json.length, capacity: json.length };
+}
+
+function loadObject(type: GoType, json: unknown, slot: Slot): object | undefined {
+  if (json === undefined || json === null) return undefined;
+  return typeof json === "object" && !Array.isArray(json) ? json : mismatch(type, slot);
+}
+
+function mismatch(type: GoType, slot: Slot): never {
+  throw new SignetError("TEMPLATE_EXEC", `the data at ${slot.key} is no ${type.text}`, {
+    details: { field: slot.key, type: type.text },
+  });
+}
+
+/** What a non-nil pointer points at. */
+export function dereference(pointer: Value): Value {
+  const { owner, slot, json } = pointer.raw as Pointer;
+  return load(pointer.type.elem, json, { owner, key: slot }, true);
+}
+
+/** A pointer to an addressable struct or map, as Go makes one to call a pointer's method. */
+export function addressOf(value: Value): Value {
+  return new Value(value.type.pointerTo(), new Pointer(value, 0, value.raw));
+}
+
+/** Follows pointers to their end; a nil pointer stays as it is (Go: indirect). */
+export function indirect(value: Value): Value {
+  let at = value;
+  while (at.type.kind === "pointer" && at.raw !== undefined) at = dereference(at);
+  return at;
+}
+
+/** Whether it is a nil pointer, map or slice, or no value at all. */
+export function isNil(value: Maybe): boolean {
+  if (value === undefined) return true;
+  const { kind } = value.type;
+  const nillable = kind === "pointer" || kind === "map" || kind === "slice";
+  return nillable && value.raw === undefined;
+}
+
+/** A direct field of a struct value. */
+export function fieldOf(struct: Value, field: Field): Value {
+  if (hasOwnJson(struct.type)) return specialField(struct, field);
+  const owner = struct.raw as Readonly<Record<string, unknown>> | undefined;
+  // An embedded struct has no JSON of its own: its fields lie in the same object.
+  const inline = field.embedded && field.json === "-";
+  const json = inline ? owner : owner?.[field.json];
+  const slot = { owner: owner ?? struct, key: inline ? `^${field.name}` : field.json };
+  return load(field.type, json, slot, struct.addressable);
+}
+
+/** The exported fields of the structs that are one JSON scalar. */
+function specialField(struct: Value, field: Field): Value {
+  const make = (raw: unknown) => new Value(field.type, raw, struct.addressable);
+  if (field.type.key === "time.Time") return make(struct.raw);
+  if (struct.type.key === "resource.Quantity" && field.name === "Format") {
+    return make(quantityOf(struct.raw).format);
+  }
+  if (struct.type.key === "intstr.IntOrString") {
+    const port = intOrStringOf(struct.raw);
+    if (field.name === "Type") return make(port.isString ? 1n : 0n);
+    return make(field.name === "IntVal" ? port.number : port.text);
+  }
+  throw unsupported(`field ${field.name} of ${struct.type.text}`);
+}
+
+/** The elements of a slice value; those beyond the JSON array are zero. */
+export function elementAt(slice: Value, index: number): Value {
+  const { array, offset } = slice.raw as Slice;
+  const at = offset + index;
+  return load(slice.type.elem, array[at], { owner: array, key: at }, true);
+}
+
+/** The value of a map's key (a byte string), or nothing. Never looks at what objects inherit. */
+export function mapEntry(map: Value, key: string): Maybe {
+  const object = map.raw as Readonly<Record<string, unknown>> | undefined;
+  const name = fromBytes(key);
+  if (object === undefined || !Object.hasOwn(object, name)) return undefined;
+  // Bytes that are not UTF-8 are no key, although they decode to something.
+  if (name !== key && toBytes(name) !== key) return undefined;
+  return load(map.type.elem, object[name], { owner: object, key: name });
+}
+
+/** The entries of a map, sorted by key as Go prints and ranges over them. */
+export function mapEntries(map: Value): [key: Value, value: Value][] {
+  const object = (map.raw ?? {}) as Readonly<Record<string, unknown>>;
+  return Object.keys(object)
+    .map((name): [string, string] => [toBytes(name), name])
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([bytes, name]) => [
+      new Value(map.type.mapKey, bytes),
+      load(map.type.elem, object[name], { owner: object, key: name }),
+    ]);
+}
+
+/** len() of a string, slice or map; undefined for what has none. */
+export function lengthOf(value: Value): number | undefined {
+  switch (value.type.kind) {
+    case "string":
+      return (value.raw as string).length;
+    case "slice":
+      return (value.raw as Slice | undefined)?.length ?? 0;
+    case "map":
+      return value.raw === undefined ? 0 : Object.keys(value.raw as object).length;
+    default:
+      return undefined;
+  }
+}
+
+export function isInteger(type: GoType): boolean {
+  return type.kind.startsWith("int") || type.kind.startsWith("uint");
+}

@@ -1,0 +1,104 @@
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import type { WorkloadIdentity } from "../../src/csi/ports.ts";
+import { nodeEntries } from "../../src/agent/node-entries.ts";
+import {
+  adopted,
+  expiry,
+  failed,
+  fingerprint,
+  renewed,
+  withEntries,
+  withOperator,
+} from "../../src/agent/workload.ts";
+import { bundleOf, pod } from "./fixture.ts";
+
+const HOUR = 3_600_000;
+const at = (now: number) => ({ now, random: () => 0.5 });
+const volume = { id: "vol", pod: pod("pod") };
+
+function identity(issuedAt: number, ...entryIds: string[]): WorkloadIdentity {
+  const svids = entryIds.map((entryId, i) => ({
+    spiffeId: `spiffe://test.local/${entryId}`,
+    entryId,
+    revision: "r1",
+    chain: [],
+    notBefore: issuedAt,
+    notAfter: issuedAt + HOUR + i,
+    hint: "",
+  }));
+  return { svids, privateKey: Buffer.from("key"), bundle: bundleOf([]) };
+}
+
+test("a fingerprint does not depend on order or repetition, and on everything else", () => {
+  const ref = fc.record({
+    entryId: fc.string({ maxLength: 3 }),
+    revision: fc.string({ maxLength: 3 }),
+  });
+  const key = (refs: readonly { entryId: string; revision: string }[]): string =>
+    JSON.stringify(
+      [...new Set(refs.map((ref) => JSON.stringify([ref.entryId, ref.revision])))].toSorted(),
+    );
+  fc.assert(
+    fc.property(fc.array(ref), fc.array(ref), (a, b) => {
+      expect(fingerprint([...a, ...a].toReversed())).toBe(fingerprint(a));
+      expect(fingerprint(a) === fingerprint(b)).toBe(key(a) === key(b));
+    }),
+  );
+  expect(fingerprint([])).toBe("");
+});
+
+test("a workload expires with the first of its SVIDs", () => {
+  const held = identity(0, "a", "b");
+  const twisted = { ...held, svids: held.svids.toReversed() };
+  expect(expiry({ held: twisted })).toBe(HOUR);
+  expect(expiry({ held: undefined })).toBe(-Infinity);
+});
+
+test("a workload without identity waits for entries", () => {
+  const waiting = adopted(volume, undefined, { ...at(0), wanted: undefined });
+  expect(waiting.renewAt).toBe(Infinity);
+  expect(adopted(volume, undefined, { ...at(7), wanted: "x" }).renewAt).toBe(7);
+  expect(withEntries(waiting, "x", at(9)).renewAt).toBe(9);
+});
+
+test("a workload that was failing comes soon when the operator is back, others stay", () => {
+  const fresh = adopted(volume, identity(0, "a"), { ...at(0), wanted: undefined });
+  expect(withOperator(fresh, at(5))).toBe(fresh);
+  let down = fresh;
+  for (let i = 0; i < 10; i++) down = failed(down, "failing", at(HOUR / 2));
+  expect(down.renewAt).toBe(HOUR / 2 + 60_000);
+  const back = withOperator(down, at(HOUR / 2 + 10));
+  expect(back).toMatchObject({ renewAt: HOUR / 2 + 510, attempt: 0 });
+  const denied = failed(fresh, "denied", at(HOUR / 2));
+  expect(withOperator(denied, at(HOUR / 2))).toBe(denied);
+});
+
+test("an answer that is not what is wanted is asked for again more and more slowly", () => {
+  const wanted = fingerprint([{ entryId: "a", revision: "r2" }]);
+  const start = adopted(volume, identity(0, "a"), { ...at(0), wanted });
+  const delays: number[] = [];
+  let workload = start;
+  for (let i = 0; i < 4; i++) {
+    workload = renewed(workload, identity(0, "a"), { ...at(0), wanted, asked: wanted });
+    delays.push(workload.renewAt);
+  }
+  expect(delays).toEqual([1000, 2000, 4000, 8000]);
+});
+
+test("pods that are not named in a session are forgotten at its sync, later ones are not", () => {
+  const entries = nodeEntries();
+  const ref = [{ entryId: "e", revision: "r" }];
+  entries.set("before", ref);
+  entries.beginSession();
+  entries.set("named", ref);
+  expect(entries.of("before")).toBeDefined();
+  entries.synced();
+  expect(entries.of("before")).toBeUndefined();
+  expect(entries.of("named")).toBe(fingerprint(ref));
+  entries.set("later", ref);
+  entries.set("named", []);
+  expect(entries.of("named")).toBeUndefined();
+  expect(entries.of("later")).toBe(fingerprint(ref));
+  expect(entries.isSynced).toBe(true);
+});

@@ -1,0 +1,246 @@
+import { once } from "node:events";
+import { Server, ServerCredentials as GrpcCredentials } from "@grpc/grpc-js";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { SignetError } from "../../src/core/errors.ts";
+import type { ErrorCode } from "../../src/core/errors.ts";
+import { Issuer } from "../../src/rpc/gen/signet/agent/v1/agent_pb.js";
+import type {
+  IssueResponseSchema,
+  NodeUpdateSchema,
+} from "../../src/rpc/gen/signet/agent/v1/agent_pb.js";
+import { addService } from "../../src/rpc/server.ts";
+import type { CallContext, Send } from "../../src/rpc/server.ts";
+import type { ServerCredentials, TestAuthority } from "./authority.ts";
+
+export interface FakeEntry {
+  readonly entryId: string;
+  readonly revision: string;
+  readonly spiffeId: string;
+}
+
+/** A call that the issuer saw, in the order of arrival. */
+export interface SeenCall {
+  readonly method: "attest" | "renew" | "watch";
+  readonly token: string | undefined;
+  readonly podUid: string;
+  readonly publicKey: Buffer;
+}
+
+export interface FakeIssuerOptions {
+  readonly trustDomain: string;
+  readonly server: ServerCredentials;
+  /** Signs SVIDs, and is the first bundle. */
+  readonly authority: TestAuthority;
+  readonly ttlMs?: number;
+  readonly now?: () => number;
+}
+
+type Update = MessageInitShape<typeof NodeUpdateSchema>;
+
+/** An operator's issuer on a real TLS socket; what it knows outlives its restarts. */
+export interface FakeIssuer {
+  readonly port: number;
+  readonly address: string;
+  readonly calls: SeenCall[];
+  /** Sessions that are open. */
+  readonly sessions: number;
+  /** Attestations that wait for an identity. */
+  readonly waiting: number;
+  /** Changes every answer before it is sent. */
+  tamper: (
+    response: MessageInitShape<typeof IssueResponseSchema>,
+  ) => MessageInitShape<typeof IssueResponseSchema>;
+  /** The revision that answers name for an entry. */
+  revisionOf: (entry: FakeEntry) => string;
+  /** Listens; on the same port as before after a kill. */
+  start(): Promise<void>;
+  /** Breaks all connections at once and stops listening. */
+  kill(): Promise<void>;
+  present(server: ServerCredentials): void;
+  /** Sets a pod's entries (none: removes it) and pushes them. */
+  setEntries(podUid: string, entries: readonly FakeEntry[]): void;
+  /** Signs with `signer` from now on, and pushes the bundle. */
+  setBundle(bundle: {
+    authorities: readonly TestAuthority[];
+    sequence: number;
+    signer?: TestAuthority;
+  }): void;
+  /** Answers every issue for the pod with this error; undefined ends that. */
+  refuse(podUid: string, code: ErrorCode | undefined): void;
+}
+
+/** Makes an issuer that does not listen yet. */
+export function fakeIssuer(options: FakeIssuerOptions): FakeIssuer {
+  const { trustDomain, ttlMs = 3_600_000, now = Date.now } = options;
+  const entries = new Map<string, readonly FakeEntry[]>();
+  const refusals = new Map<string, ErrorCode>();
+  const sessions = new Set<(update: Update) => void>();
+  const changes = new EventTarget();
+  let presented = options.server;
+  let signer = options.authority;
+  let bundle = { authorities: [options.authority] as readonly TestAuthority[], sequence: 1 };
+  let server: Server | undefined;
+  let port = 0;
+  let waiting = 0;
+
+  const bundleMessage = () => ({
+    trustDomain,
+    x509Authorities: bundle.authorities.map(({ der }) => der),
+    sequence: BigInt(bundle.sequence),
+    refreshHint: 300,
+  });
+  const podUpdate = (podUid: string): Update => ({
+    update: {
+      case: "pod",
+      value: {
+        podUid,
+        entries: (entries.get(podUid) ?? []).map(({ entryId, revision }) => ({
+          entryId,
+          revision,
+        })),
+      },
+    },
+  });
+  const bundleUpdate = (): Update => ({ update: { case: "bundle", value: bundleMessage() } });
+  const push = (update: Update): void => sessions.forEach((send) => send(update));
+  const see = (
+    method: SeenCall["method"],
+    context: CallContext,
+    podUid = "",
+    key: Uint8Array = new Uint8Array(),
+  ) =>
+    fake.calls.push({
+      method,
+      token: context.header("authorization"),
+      podUid,
+      publicKey: Buffer.from(key),
+    });
+  const issue = async (podUid: string, publicKey: Uint8Array) => {
+    const code = refusals.get(podUid);
+    if (code) throw new SignetError(code, `refused with ${code}`);
+    const granted = entries.get(podUid) ?? [];
+    if (granted.length === 0) throw new SignetError("NO_IDENTITY", "nothing selects the pod");
+    const notBefore = now() - 10_000;
+    const notAfter = now() + ttlMs;
+    const svids = granted.map(async (entry) => ({
+      entryId: entry.entryId,
+      revision: fake.revisionOf(entry),
+      spiffeId: entry.spiffeId,
+      chain: [await signer.issue({ uris: [entry.spiffeId], publicKey, notBefore, notAfter })],
+      notBefore: BigInt(notBefore),
+      notAfter: BigInt(notAfter),
+      hint: "",
+    }));
+    return fake.tamper({ svids: await Promise.all(svids), bundle: bundleMessage() });
+  };
+  const entriesOf = async (podUid: string, context: CallContext): Promise<void> => {
+    waiting += 1;
+    try {
+      // As the operator does: answers before the caller's own timer runs out.
+      const left = (context.deadline ?? Infinity) - Date.now() - 100;
+      const signal = AbortSignal.any([context.signal, AbortSignal.timeout(Math.max(0, left))]);
+      while (!entries.has(podUid) && !signal.aborted) await change(changes, signal);
+    } finally {
+      waiting -= 1;
+    }
+  };
+  const watch = async (send: Send<Update>, context: CallContext): Promise<void> => {
+    const queue = [bundleUpdate(), ...[...entries.keys()].map(podUpdate)];
+    queue.push({ update: { case: "synced", value: {} } });
+    const enqueue = (update: Update): void => {
+      queue.push(update);
+      changes.dispatchEvent(new Event("change"));
+    };
+    sessions.add(enqueue);
+    try {
+      while (!context.signal.aborted) {
+        for (let next = queue.shift(); next; next = queue.shift()) await send(next);
+        await change(changes, context.signal);
+      }
+    } finally {
+      sessions.delete(enqueue);
+    }
+  };
+
+  const fake: FakeIssuer = {
+    get port() {
+      return port;
+    },
+    get address() {
+      return `127.0.0.1:${port}`;
+    },
+    get sessions() {
+      return sessions.size;
+    },
+    get waiting() {
+      return waiting;
+    },
+    calls: [],
+    tamper: (response) => response,
+    revisionOf: (entry) => entry.revision,
+    async start() {
+      server = new Server();
+      addService(server, Issuer, {
+        async attest(request, context) {
+          see("attest", context, request.podUid, request.publicKey);
+          if (!request.noWait && !refusals.has(request.podUid))
+            await entriesOf(request.podUid, context);
+          return issue(request.podUid, request.publicKey);
+        },
+        async renew(request, context) {
+          see("renew", context, request.podUid, request.publicKey);
+          return issue(request.podUid, request.publicKey);
+        },
+        async watch(_request, send, context) {
+          see("watch", context);
+          await watch(send, context);
+        },
+      });
+      port = await listen(server, port, presented);
+    },
+    async kill() {
+      server?.forceShutdown();
+      server = undefined;
+      changes.dispatchEvent(new Event("change"));
+      await Promise.resolve();
+    },
+    present(server) {
+      presented = server;
+    },
+    setEntries(podUid, next) {
+      if (next.length === 0) entries.delete(podUid);
+      else entries.set(podUid, next);
+      push(podUpdate(podUid));
+      changes.dispatchEvent(new Event("change"));
+    },
+    setBundle(next) {
+      bundle = next;
+      signer = next.signer ?? signer;
+      push(bundleUpdate());
+    },
+    refuse(podUid, code) {
+      if (code) refusals.set(podUid, code);
+      else refusals.delete(podUid);
+    },
+  };
+  return fake;
+}
+
+async function change(changes: EventTarget, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await once(changes, "change", { signal }).catch(() => undefined);
+}
+
+function listen(
+  server: Server,
+  port: number,
+  { key, certificate }: ServerCredentials,
+): Promise<number> {
+  const pair = { private_key: Buffer.from(key), cert_chain: Buffer.from(certificate) };
+  const credentials = GrpcCredentials.createSsl(null, [pair]);
+  return new Promise((resolve, reject) => {
+    server.bindAsync(`127.0.0.1:${port}`, credentials, (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    );
+  });
+}
