@@ -7,7 +7,7 @@ import { SignetError, toSignetError } from "../core/errors.ts";
 import { rpcClient } from "../rpc/client.ts";
 import type { RpcClient } from "../rpc/client.ts";
 import { pemBlock } from "../spiffe/pem.ts";
-import { spiffeId } from "../spiffe/id.ts";
+import { operatorId } from "../spiffe/reserved.ts";
 import type { TrustDomain } from "../spiffe/trust-domain.ts";
 import { parseCertificate } from "./chain.ts";
 import { uriSans } from "./uri-san.ts";
@@ -35,11 +35,6 @@ export interface ChannelTarget {
   readonly trustDomain: TrustDomain;
   /** DER CA certificates. */
   readonly anchors: readonly Buffer[];
-}
-
-/** The SPIFFE ID of every operator of a trust domain. */
-export function operatorId(trustDomain: TrustDomain): string {
-  return spiffeId(trustDomain, "/signet/operator").uri;
 }
 
 /** A channel and the calls on it. */
@@ -75,11 +70,11 @@ export function openChannel({ address, trustDomain, anchors }: ChannelTarget): O
 }
 
 /** Why a certificate is not an operator's, or undefined. */
-export function checkOperator(
+function checkOperator(
   { raw }: Pick<PeerCertificate, "raw">,
   trustDomain: TrustDomain,
 ): Error | undefined {
-  const expected = operatorId(trustDomain);
+  const expected = operatorId(trustDomain).uri;
   try {
     const certificate = parseCertificate(raw);
     if (certificate.ca) throw new SignetError("MALFORMED", "the operator shows a CA certificate");

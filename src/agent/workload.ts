@@ -38,7 +38,7 @@ export interface EntryRef {
 
 /** Bundle changes are written within this time, so that a node does not rewrite all volumes in one instant. */
 const REWRITE_SPREAD_MS = 1000;
-/** Workloads that waited for the operator come back to it within this time. */
+/** Renewals that are overdue when the operator is back are spread over this time. */
 const RECOVERY_SPREAD_MS = 1000;
 
 /** Text that is equal for equal sets of (entry, revision), whatever their order; empty for none. */
@@ -61,7 +61,7 @@ export function adopted(
 
 /**
  * Reacts to the entries that the operator names: other ones than held are fetched now, the same ones
- * put a workload back to its schedule, none end its renewals and leave what it holds.
+ * put a workload back to its schedule (also after failures: the operator is back), none end its renewals and leave what it holds.
  */
 export function withEntries(workload: Workload, wanted: string, { now, random }: Moment): Workload {
   const { held } = workload;
@@ -70,7 +70,8 @@ export function withEntries(workload: Workload, wanted: string, { now, random }:
     return { ...workload, renewAt: now, trouble: undefined, attempt: 0 };
   }
   if (workload.trouble === undefined) return workload;
-  const renewAt = renewalTime(validity(held), now, random);
+  const soon = now + Math.round(random() * RECOVERY_SPREAD_MS);
+  const renewAt = Math.max(soon, renewalTime(validity(held), now, random));
   return { ...workload, renewAt, trouble: undefined, attempt: 0 };
 }
 
@@ -87,13 +88,6 @@ export function withBundle(workload: Workload, bundle: Bundle, { now, random }: 
   const verifies = held.svids.every(({ chain }) => isVerifiable({ chain, authorities, now }));
   const renewAt = verifies || workload.trouble === "no-identity" ? workload.renewAt : now;
   return { ...workload, rewriteAt, renewAt };
-}
-
-/** The operator is back: what only waited because it was away comes soon. */
-export function withOperator(workload: Workload, { now, random }: Moment): Workload {
-  if (workload.trouble !== "failing") return workload;
-  const renewAt = Math.min(workload.renewAt, now + Math.round(random() * RECOVERY_SPREAD_MS));
-  return { ...workload, renewAt, attempt: 0 };
 }
 
 /**

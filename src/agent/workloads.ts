@@ -7,7 +7,7 @@ import { caughtUp, nodeState } from "./node-state.ts";
 import type { NodeState, Tracked } from "./node-state.ts";
 import { renewer } from "./renewer.ts";
 import { dueLoop } from "./run-due.ts";
-import { adopted, expiry, scheduled, withBundle, withEntries, withOperator } from "./workload.ts";
+import { adopted, expiry, scheduled, withBundle, withEntries } from "./workload.ts";
 import type { EntryRef, Workload } from "./workload.ts";
 
 export interface WorkloadsOptions {
@@ -101,7 +101,6 @@ function reactions(state: NodeState): Reactions {
       state.entries.synced();
       const unnamed = items().filter((item) => !state.entries.of(podUidOf(item)));
       state.change(unnamed, (workload, at) => withEntries(workload, "", at));
-      state.change(items(), withOperator);
     },
     setBundle(bundle) {
       state.bundle = bundle;

@@ -72,7 +72,3 @@ export const clusterStaticEntrySchema = z
     status: clusterStaticEntryStatusSchema.optional(),
   })
   .describe("Declares one registration entry for workloads that no ClusterSPIFFEID can describe.");
-
-export type ClusterStaticEntry = z.infer<typeof clusterStaticEntrySchema>;
-export type ClusterStaticEntrySpec = z.infer<typeof clusterStaticEntrySpecSchema>;
-export type ClusterStaticEntryStatus = z.infer<typeof clusterStaticEntryStatusSchema>;

@@ -11,9 +11,6 @@ export const SPIRE_GROUP = "spire.spiffe.io";
 export const SPIRE_VERSION = "v1alpha1";
 export const SPIRE_API_VERSION = `${SPIRE_GROUP}/${SPIRE_VERSION}`;
 
-/** Our own API group: labels, annotations, and kinds that SPIRE does not have. */
-export const SIGNET_GROUP = "signet.dev";
-
 export const CLUSTER_SPIFFE_IDS = clusterScoped("clusterspiffeids", "ClusterSPIFFEID");
 export const CLUSTER_STATIC_ENTRIES = clusterScoped("clusterstaticentries", "ClusterStaticEntry");
 export const CLUSTER_FEDERATED_TRUST_DOMAINS = clusterScoped(

@@ -79,8 +79,6 @@ const conditionSchema = z
   })
   .describe("One aspect of the object's state.");
 
-export type Condition = z.infer<typeof conditionSchema>;
-
 /** What the status of every kind has. */
 export const commonStatus = {
   observedGeneration: z

@@ -1,5 +1,5 @@
-import { spiffeId } from "../spiffe/id.ts";
 import { pemBlock } from "../spiffe/pem.ts";
+import { operatorId } from "../spiffe/reserved.ts";
 import type { X509Issuer } from "./issuer.ts";
 import { createKeyPair, privateKeyPem, spkiOf } from "./key-pair.ts";
 
@@ -19,8 +19,6 @@ export interface ServingCertificateOptions {
   readonly dnsNames: readonly string[];
   readonly ttlMs: number;
   readonly now: number;
-  /** Path of the SPIFFE ID; "/signet/operator" when left out. */
-  readonly path?: string;
 }
 
 /** The names a cluster's DNS gives to a service that clients use with TLS. */
@@ -32,13 +30,13 @@ export function serviceDnsNames(
   return [`${service}.${namespace}.svc`, `${service}.${namespace}.svc.${clusterDomain}`];
 }
 
-/** Makes a fresh P-256 key and an X509-SVID for it that TLS clients accept for `dnsNames`; throws what `issue` throws. */
+/** Makes a fresh P-256 key and the operator's X509-SVID for it, which TLS clients accept for `dnsNames`; throws what `issue` throws. */
 export async function createServingCertificate(
   issuer: X509Issuer,
-  { path = "/signet/operator", ...options }: ServingCertificateOptions,
+  options: ServingCertificateOptions,
 ): Promise<ServingCertificate> {
   const { privateKey, publicKey } = await createKeyPair("ec-p256");
-  const { uri } = spiffeId(issuer.authority.trustDomain, path);
+  const { uri } = operatorId(issuer.authority.trustDomain);
   const svid = await issuer.issue({ ...options, spiffeId: uri, publicKey: spkiOf(publicKey) });
   return {
     keyPem: privateKeyPem(privateKey),

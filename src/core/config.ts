@@ -70,7 +70,6 @@ const configSchema = z.strictObject({
 
 /** What both roles are told at start; durations in milliseconds. */
 export type Config = z.infer<typeof configSchema>;
-export type OperatorConfig = Config["operator"];
 export type AgentConfig = Config["agent"];
 
 /** Reads a configuration in JSON; throws INVALID_ARGUMENT that names every field that is wrong. */

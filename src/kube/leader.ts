@@ -2,7 +2,7 @@ import { backoffDelay } from "../core/backoff.ts";
 import type { Clock } from "../core/clock.ts";
 import { errorMessage, isSignetError, SignetError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
-import type { KubeClient } from "./client.ts";
+import type { CallOptions, KubeClient } from "./client.ts";
 import {
   claimSpec,
   isHeldByOther,
@@ -58,6 +58,10 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
 }
 
 type Outcome = "held" | "other";
+
+const RELEASE_TRIES = 3;
+/** Short: the process is on its way out, and an unreleased lease only expires later. */
+const RELEASE_MS = 2000;
 
 class Elector {
   readonly #options: LeaderElectionOptions;
@@ -210,7 +214,7 @@ class Elector {
     return "held";
   }
 
-  async #current(call: { signal: AbortSignal; timeoutMs: number }): Promise<Lease | undefined> {
+  async #current(call: CallOptions): Promise<Lease | undefined> {
     const { client, namespace, name } = this.#options;
     try {
       return await client.get<Lease>(LEASES, { namespace, name }, call);
@@ -226,15 +230,25 @@ class Elector {
   }
 
   async #release(): Promise<void> {
-    const { client, identity, clock } = this.#options;
-    const lease = this.#observed?.lease;
-    if (lease?.spec?.holderIdentity !== identity) return;
-    try {
-      const spec = releaseSpec(lease.spec, clock.now());
-      await client.update<Lease>(LEASES, { ...lease, spec }, { timeoutMs: this.#times.retryMs });
-    } catch (error) {
-      this.#log.warn({ error: errorMessage(error) }, "lease not released; it expires by itself");
+    // A renewal that was broken off may still arrive and make the first try fail.
+    for (let tries = 1; tries <= RELEASE_TRIES; tries += 1) {
+      try {
+        return await this.#releaseOnce();
+      } catch (error) {
+        if (isSignetError(error, "CONFLICT") && tries < RELEASE_TRIES) continue;
+        const fields = { error: errorMessage(error) };
+        return this.#log.warn(fields, "lease not released; it expires by itself");
+      }
     }
+  }
+
+  async #releaseOnce(): Promise<void> {
+    const { client, identity, clock } = this.#options;
+    const call = { timeoutMs: RELEASE_MS };
+    const lease = await this.#current(call);
+    if (lease?.spec?.holderIdentity !== identity) return;
+    const spec = releaseSpec(lease.spec, clock.now());
+    await client.update<Lease>(LEASES, { ...lease, spec }, call);
   }
 }
 

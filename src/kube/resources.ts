@@ -30,8 +30,6 @@ export const NODES = core("nodes", "Node", false);
 export const NAMESPACES = core("namespaces", "Namespace", false);
 export const SECRETS = core("secrets", "Secret");
 export const CONFIG_MAPS = core("configmaps", "ConfigMap");
-export const SERVICES = core("services", "Service");
-export const SERVICE_ACCOUNTS = core("serviceaccounts", "ServiceAccount");
 export const EVENTS = core("events", "Event");
 
 export const LEASES: Resource = {
@@ -42,28 +40,12 @@ export const LEASES: Resource = {
   namespaced: true,
 };
 
-export const ENDPOINT_SLICES: Resource = {
-  group: "discovery.k8s.io",
-  version: "v1",
-  plural: "endpointslices",
-  kind: "EndpointSlice",
-  namespaced: true,
-};
-
 export const DEPLOYMENTS: Resource = {
   group: "apps",
   version: "v1",
   plural: "deployments",
   kind: "Deployment",
   namespaced: true,
-};
-
-export const TOKEN_REVIEWS: Resource = {
-  group: "authentication.k8s.io",
-  version: "v1",
-  plural: "tokenreviews",
-  kind: "TokenReview",
-  namespaced: false,
 };
 
 const admission = (plural: string, kind: string): Resource => ({
@@ -78,18 +60,6 @@ export const MUTATING_WEBHOOK_CONFIGURATIONS = admission(
   "mutatingwebhookconfigurations",
   "MutatingWebhookConfiguration",
 );
-export const VALIDATING_WEBHOOK_CONFIGURATIONS = admission(
-  "validatingwebhookconfigurations",
-  "ValidatingWebhookConfiguration",
-);
-
-export const CUSTOM_RESOURCE_DEFINITIONS: Resource = {
-  group: "apiextensions.k8s.io",
-  version: "v1",
-  plural: "customresourcedefinitions",
-  kind: "CustomResourceDefinition",
-  namespaced: false,
-};
 
 /** The `apiVersion` that objects of this resource carry. */
 export function apiVersionOf(resource: Resource): string {

@@ -161,18 +161,6 @@ export interface Lease extends KubeObject {
   spec?: LeaseSpec;
 }
 
-export interface Endpoint {
-  addresses: string[];
-  conditions?: { ready?: boolean; serving?: boolean; terminating?: boolean };
-  nodeName?: string;
-  targetRef?: ObjectReference;
-}
-
-export interface EndpointSlice extends KubeObject {
-  addressType: "IPv4" | "IPv6" | "FQDN";
-  endpoints?: Endpoint[];
-}
-
 export interface ObjectReference {
   apiVersion?: string;
   kind?: string;
@@ -195,22 +183,6 @@ export interface KubeEvent extends KubeObject {
   source: { component: string; host?: string };
   reportingComponent: string;
   reportingInstance: string;
-}
-
-/** authentication.k8s.io/v1 TokenReview. */
-export interface TokenReview extends KubeObject {
-  spec: { token: string; audiences?: string[] };
-  status?: {
-    authenticated?: boolean;
-    audiences?: string[];
-    error?: string;
-    user?: {
-      username?: string;
-      uid?: string;
-      groups?: string[];
-      extra?: Record<string, string[]>;
-    };
-  };
 }
 
 /** meta/v1 Status: how the API server says that something went wrong. */

@@ -19,14 +19,7 @@ import type { Change, Explanation, PodEntries, RegistrationOptions, RuleStatus }
 
 export type { RegistrationEntry } from "./entry.ts";
 export type { ClusterSpiffeIdObject, NamespaceObject, NodeObject, PodObject } from "./objects.ts";
-export type {
-  Change,
-  Explanation,
-  PodEntries,
-  PodFailure,
-  RegistrationOptions,
-  RuleStatus,
-} from "./types.ts";
+export type { Change, Explanation, PodEntries, RegistrationOptions, RuleStatus } from "./types.ts";
 
 /** From this many changed rules on, looking at every pod once is cheaper than once per rule. */
 const MANY_RULES = 16;

@@ -1,5 +1,7 @@
 import { errorMessage } from "../core/errors.ts";
 import { isMemberOf, parseSpiffeId } from "../spiffe/id.ts";
+import type { SpiffeId } from "../spiffe/id.ts";
+import { isReserved } from "../spiffe/reserved.ts";
 import { formatSelector, parseSelector } from "../spiffe/selector.ts";
 import type { Selector } from "../spiffe/selector.ts";
 import type { TemplateData } from "../template/template.ts";
@@ -102,18 +104,23 @@ function renderField({ field, template }: FieldTemplate, data: TemplateData): st
 
 function renderSpiffeId(template: FieldTemplate, data: TemplateData, settings: Settings): string {
   const text = renderField(template, data);
-  let problem: string | undefined;
   try {
     const id = parseSpiffeId(text);
-    if (isMemberOf(id, settings.trustDomain) && id.path !== "") return id.uri;
-    problem =
-      id.path === ""
-        ? `a workload's SPIFFE ID needs a path: ${JSON.stringify(text)}`
-        : `${JSON.stringify(text)} is not in the trust domain ${JSON.stringify(settings.trustDomain)}`;
+    const problem = spiffeIdProblem(id, settings);
+    if (problem === undefined) return id.uri;
+    throw new RenderError(problem);
   } catch (error) {
-    problem = errorMessage(error);
+    throw new RenderError(`${template.field}: ${errorMessage(error)}`);
   }
-  throw new RenderError(`${template.field}: ${problem}`);
+}
+
+function spiffeIdProblem(id: SpiffeId, { trustDomain }: Settings): string | undefined {
+  const text = JSON.stringify(id.uri);
+  if (id.path === "") return `a workload's SPIFFE ID needs a path: ${text}`;
+  if (!isMemberOf(id, trustDomain)) {
+    return `${text} is not in the trust domain ${JSON.stringify(trustDomain)}`;
+  }
+  return isReserved(id) ? `${text} is reserved: IDs below /signet are Signet's own` : undefined;
 }
 
 function renderDnsNames(templates: readonly FieldTemplate[], data: TemplateData): string[] {

@@ -89,14 +89,15 @@ test.each(wrong)("an answer with %s is refused", async (_name, given) => {
 });
 
 test("an intermediate that is no CA vouches for nobody", async () => {
-  const leafOnly = await authority.intermediate("x");
-  const fake = await authority.issue({
-    uris: [WEB],
-    publicKey: key.publicKey,
-    notBefore: NOW - 10_000,
-    notAfter: NOW + 60_000,
-  });
-  const response = await answer({ signer: leafOnly, below: [fake] });
+  const signer = await authority.intermediate("no CA", { isCa: false });
+  const response = await answer({ signer, below: [signer.der] });
+  expect(() => identityFrom(response, key, context())).toThrow(/not signed by the one after it/);
+});
+
+test("an intermediate that did not sign the leaf vouches for nobody", async () => {
+  const signer = await authority.intermediate("below");
+  const namesake = await authority.intermediate("below");
+  const response = await answer({ signer, below: [namesake.der] });
   expect(() => identityFrom(response, key, context())).toThrow(/not signed by the one after it/);
 });
 

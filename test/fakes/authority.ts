@@ -25,8 +25,8 @@ export interface TestAuthority {
   readonly pem: string;
   /** A certificate in DER. */
   issue(request: LeafRequest): Promise<Buffer>;
-  /** A CA below this one. */
-  intermediate(name: string): Promise<TestAuthority>;
+  /** A CA below this one, or what may sign but is not one. */
+  intermediate(name: string, options?: { isCa: boolean }): Promise<TestAuthority>;
 }
 
 /** Key and certificate chain of a TLS server. */
@@ -109,9 +109,9 @@ function authorityOf(
       const leaf = await sign("O=Test", key, { notBefore, notAfter, extensions });
       return Buffer.from(leaf.rawData);
     },
-    async intermediate(name) {
+    async intermediate(name, { isCa } = { isCa: true }) {
       const below = await generateKeys();
-      const extensions = await caExtensions(below.publicKey);
+      const extensions = await caExtensions(below.publicKey, isCa);
       const notAfter = certificate.notAfter.getTime();
       const rest = { notBefore: certificate.notBefore.getTime(), notAfter, extensions };
       return authorityOf(await sign(`CN=${name}`, below.publicKey, rest), below);
@@ -119,9 +119,9 @@ function authorityOf(
   };
 }
 
-async function caExtensions(key: webcrypto.CryptoKey): Promise<x509.Extension[]> {
+async function caExtensions(key: webcrypto.CryptoKey, isCa = true): Promise<x509.Extension[]> {
   return [
-    new x509.BasicConstraintsExtension(true, undefined, true),
+    new x509.BasicConstraintsExtension(isCa, undefined, true),
     new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
     await x509.SubjectKeyIdentifierExtension.create(key),
   ];

@@ -60,6 +60,7 @@ describe("in a cluster", () => {
   });
 });
 
+const contentOf = (path: string): string => `content of ${path}`;
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 const kubeconfig = (user: string, cluster = ""): string => `
 apiVersion: v1
@@ -92,8 +93,7 @@ describe("a kubeconfig", () => {
   it("gives a token, and reads files when it may", () => {
     expect(loadKubeconfig(kubeconfig("{ token: secret }")).token()).toBe("secret");
     const user = "{ client-certificate: /c.pem, client-key: /k.pem }";
-    const readFile = (path: string): string => `content of ${path}`;
-    const config = loadKubeconfig(kubeconfig(user), { readFile });
+    const config = loadKubeconfig(kubeconfig(user), { readFile: contentOf });
     expect(config.clientCertificate?.key).toBe("content of /k.pem");
     expect(() => loadKubeconfig(kubeconfig(user))).toThrow(/names the file/);
   });

@@ -109,6 +109,7 @@ describe("against an API server", () => {
     const { first, second, lease } = await twoElectors();
     await first.election.stop();
     expect(first.working()).toBe(false);
+    expect(first.election.isLeader()).toBe(false);
     const released = lease()?.spec;
     expect(released?.holderIdentity === "" || released?.holderIdentity === "two").toBe(true);
     await vi.waitFor(() => expect(second.election.isLeader()).toBe(true), 10_000);
@@ -122,20 +123,21 @@ function link(store: ApiStore, clock: Clock) {
   const call = async <T>(signal: AbortSignal | undefined, run: () => T): Promise<T> => {
     if (state.delayMs > 0) await clock.sleep(state.delayMs, signal);
     if (!state.up) throw new SignetError("UNAVAILABLE", "cut off");
-    const result = attempt(run);
-    if (state.loseAnswers) throw new SignetError("UNAVAILABLE", "the answer was lost");
-    return structuredClone(result);
+    return structuredClone(attempt(run));
   };
+  const write = async <T>(signal: AbortSignal | undefined, run: () => T): Promise<T> => {
+    const result = await call(signal, run);
+    if (state.loseAnswers) throw new SignetError("UNAVAILABLE", "the answer was lost");
+    return result;
+  };
+  type Call = { signal?: AbortSignal };
   const client = {
-    get: (
-      _: unknown,
-      key: { namespace?: string; name: string },
-      options?: { signal?: AbortSignal },
-    ) => call(options?.signal, () => store.get(table, key.namespace, key.name)),
-    create: (_: unknown, object: Lease, options?: { signal?: AbortSignal }) =>
-      call(options?.signal, () => store.create(table, object, object.metadata.namespace)),
-    update: (_: unknown, object: Lease, options?: { signal?: AbortSignal }) =>
-      call(options?.signal, () => {
+    get: (_: unknown, key: { namespace?: string; name: string }, options?: Call) =>
+      call(options?.signal, () => store.get(table, key.namespace, key.name)),
+    create: (_: unknown, object: Lease, options?: Call) =>
+      write(options?.signal, () => store.create(table, object, object.metadata.namespace)),
+    update: (_: unknown, object: Lease, options?: Call) =>
+      write(options?.signal, () => {
         const current = store.get(table, object.metadata.namespace, object.metadata.name);
         store.checkVersion(table, current, object.metadata);
         return store.replace(table, current, structuredClone(object));
@@ -300,10 +302,23 @@ describe("one elector", () => {
     const table = store.table(LEASES);
     const current = store.get(table, "signet-system", "signet") as Lease;
     const spec = { ...current.spec, holderIdentity: "thief", renewTime: microTime(clock.now()) };
-    store.replace(table, current, structuredClone({ ...current, spec }) as Lease);
+    store.replace(table, current, structuredClone({ ...current, spec }));
     await clock.advance(2500);
     expect(candidate.working()).toBe(false);
     expect(candidate.election.holder()).toBe("thief");
+  });
+
+  it("releases the lease though a renewal that was broken off still arrives", async () => {
+    const { clock, store, state, candidate } = alone();
+    await turn();
+    state.loseAnswers = true;
+    const renewals = store.resourceVersion;
+    await clock.advance(2500);
+    state.loseAnswers = false;
+    expect(store.resourceVersion).toBeGreaterThan(renewals);
+    await candidate.election.stop();
+    const lease = store.get(store.table(LEASES), "signet-system", "signet") as Lease;
+    expect(lease.spec?.holderIdentity).toBe("");
   });
 
   it("waits for the work of its term before it releases the lease", async () => {

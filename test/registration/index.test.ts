@@ -340,6 +340,7 @@ describe("what is wrong", () => {
   it.each([
     [{ spiffeIDTemplate: "spiffe://other.org/x" }, 'not in the trust domain "example.org"'],
     [{ spiffeIDTemplate: "spiffe://example.org" }, "needs a path"],
+    [{ spiffeIDTemplate: "spiffe://example.org/signet/operator" }, "is reserved"],
     [{ spiffeIDTemplate: "spiffe://example.org/a b" }, "spec.spiffeIDTemplate: path segment"],
     [{ spiffeIDTemplate: "spiffe://example.org/x\n" }, "spec.spiffeIDTemplate: path segment"],
     [{ spiffeIDTemplate: "http://example.org/x" }, "must begin with"],
