@@ -68,8 +68,11 @@ export function startRegistry(deps: RegistryDeps): Registry {
     },
     clusterSpiffeIds: clusterSpiffeIdHandler(index, resources, tellStatus),
   });
+  const synced = Promise.all(reflectors.map((reflector) => reflector.synced)).then(() => undefined);
+  // Rejects when stopped before the first lists; whoever awaits it hears that, and nobody has to.
+  synced.catch(() => undefined);
   return {
-    synced: Promise.all(reflectors.map((reflector) => reflector.synced)).then(() => undefined),
+    synced,
     pod: (uid) => index.pod(uid),
     entriesOfPod: (uid) => index.entriesOfPod(uid),
     podsOfNode: (nodeName) => index.podsOfNode(nodeName),
