@@ -225,14 +225,14 @@ async function remove({ client }: Bench, names: readonly string[]): Promise<void
 }
 
 /** Resident memory of the first process of each of Signet's pods, in MiB. */
-async function memory({ kubectl }: Cluster): Promise<string> {
-  const list = await kubectl(["get", "pods", "-n", "signet-system", "-o", "name"]);
+async function memory(cluster: Cluster): Promise<string> {
+  const list = await cluster.kubectl(["get", "pods", "-n", "signet-system", "-o", "name"]);
   const parts = await Promise.all(
     list
       .trim()
       .split("\n")
       .map(async (name) => {
-        const status = await kubectl([
+        const status = await cluster.kubectl([
           "exec",
           "-n",
           "signet-system",
