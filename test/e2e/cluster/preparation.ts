@@ -5,6 +5,7 @@ import { findEngine, privilegedWorks, startOwnEngine } from "./engine.ts";
 import type { Engine } from "./engine.ts";
 import { available } from "./exec.ts";
 import { goPrograms } from "./go-tools.ts";
+import { raiseInotifyLimit } from "./kernel-limits.ts";
 import { madeNodeImage } from "./node-image.ts";
 import { isDebian } from "./packages.ts";
 import type { Workshop } from "./steps.ts";
@@ -23,6 +24,7 @@ export interface Tools {
 
 /** Finds or makes the engine, the node image and the programs; what exists already costs nothing. */
 export async function prepare(shop: Workshop): Promise<Tools> {
+  await raiseInotifyLimit(shop.log);
   const first = await findEngine(shop);
   const { engine, nodeImage, made } = await nodeImageFor(shop, first);
   const kubernetes = made ? await goPrograms(shop, "kubernetes") : undefined;

@@ -16,14 +16,25 @@ const socket = connect({
       : new Error(`server is ${spiffeIdOf(certificate)}`),
 });
 const ask = () => socket.write("ping\n");
+let last;
+let answers = 0;
+/** Prints what differs from the answer before. */
+const say = (line) => {
+  answers += 1;
+  if (line !== last) console.log(`answer ${answers}: ${line}`);
+  last = line;
+};
 socket.once("secureConnect", () => {
   console.log(`connected to ${expected}`);
   ask();
 });
 createInterface({ input: socket }).on("line", (line) => {
-  console.log(`${line}, own SVID ${serialOf(readIdentity().cert)}`);
+  say(`${line}, own SVID ${serialOf(readIdentity().cert)}`);
   if (line.startsWith("refused")) process.exit(3);
-  if (Date.now() >= end) process.exit(0);
+  if (Date.now() >= end) {
+    console.log(`${answers} answers over one connection`);
+    process.exit(0);
+  }
   setTimeout(ask, 1000);
 });
 socket.on("error", (error) => {
