@@ -35,6 +35,7 @@ const UNKNOWN: Shape = { type: undefined, path: undefined };
 const ROOT: Shape = { type: DATA_TYPE.pointerTo(), path: [] };
 /** More template calls than this are not followed; the data they could reach counts as used. */
 const MOST_CALLS = 200;
+const MOST_PROBLEMS = 20;
 /** Nor are blocks nested deeper than this, over all calls. */
 const MOST_DEPTH = 500;
 
@@ -54,6 +55,7 @@ class Analyzer {
   readonly #problems = new Map<string, Problem>();
   readonly #unsupported: { pos: number; what: string }[] = [];
   readonly #visited = new Set<string>();
+  #reassigned: ReadonlySet<string> | undefined;
   #depth = 0;
   #vars: { name: string; shape: Shape }[] = [];
 
@@ -146,8 +148,8 @@ class Analyzer {
   }
 
   #isReassigned(name: string): boolean {
-    return new RegExp(`\\${name}\\s*(,\\s*\\$\\S*\\s*)?=`).test(this.#text) ||
-      new RegExp(`,\\s*\\${name}\\s*=`).test(this.#text);
+    this.#reassigned ??= reassignedNames(this.#text);
+    return this.#reassigned.has(name);
   }
 
   #command(command: CommandNode, dot: Shape): Shape {
@@ -232,10 +234,18 @@ class Analyzer {
   }
 
   #problem(node: ArgumentNode, reason: string): void {
+    if (this.#problems.size >= MOST_PROBLEMS) return;
     const position = positionAt(this.#text, node.pos);
     const problem: Problem = { ...position, node: fromBytes(formatNode(node)), reason };
     this.#problems.set(JSON.stringify(problem), problem);
   }
+}
+
+/** The variables that some `$x = ...` (not `:=`) sets, by a look at the text that sees all of them. */
+function reassignedNames(text: string): ReadonlySet<string> {
+  const name = "\\$[\\w\\x80-\\xff]*";
+  const found = text.matchAll(new RegExp(`(${name})\\s*(?:,\\s*(${name})\\s*)?=`, "g"));
+  return new Set([...found].flatMap(([, first = "", second = ""]) => [first, second]));
 }
 
 function pointedAt(type: GoType): GoType {

@@ -162,7 +162,7 @@ function formatArgument(node: ArgumentNode): string {
       return String(node.value);
     case "string":
       return node.quoted;
-    case "number":
+    default:
       return node.text;
   }
 }

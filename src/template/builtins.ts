@@ -6,12 +6,10 @@ import { CallFailure } from "./exec-failure.ts";
 import { Printer, isStringer, sprint, sprintln } from "./fmt/printer.ts";
 import { sprintf } from "./fmt/printf.ts";
 import { stringOf } from "./methods.ts";
+import type { Parameter } from "./runner.ts";
 import { isTrue } from "./truth.ts";
 import type { Maybe } from "./value.ts";
-import { addressOf, boolValue, indirect, intValue, stringValue } from "./value.ts";
-
-/** A parameter: "value" takes anything as it is, "any" as an interface, "string" a string. */
-export type Parameter = "value" | "any" | "string";
+import { STRING, addressOf, boolValue, indirect, intValue, stringValue } from "./value.ts";
 
 export interface Builtin {
   readonly fixed: readonly Parameter[];
@@ -38,7 +36,7 @@ export const BUILTINS: ReadonlyMap<string, Builtin> = new Map<string, Builtin>([
   ["ge", binary((a, b) => !isLess(a, b))],
   ["print", text((args, budget) => sprint(args, printer(budget)))],
   ["println", text((args, budget) => sprintln(args, printer(budget)))],
-  ["printf", { ...text(formatAll), fixed: ["string"] }],
+  ["printf", { ...text(formatAll), fixed: [STRING] }],
   ["html", text((args, budget) => escapeHtml(printAll(args, budget)))],
   ["js", text((args, budget) => escapeJs(printAll(args, budget)))],
   ["urlquery", text((args, budget) => escapeQuery(printAll(args, budget)))],

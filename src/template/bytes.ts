@@ -80,22 +80,27 @@ function continuation(bytes: string, at: number): number {
 
 /** UTF-8 as RFC 3629 §4 allows it: no overlong forms, no surrogates, nothing above U+10FFFF. */
 function sequenceWidth(bytes: string, at: number, first: number): number {
-  let width: number;
-  let low = 0x80;
-  let high = 0xbf;
-  if (first >= 0xc2 && first <= 0xdf) width = 2;
-  else if (first >= 0xe0 && first <= 0xef) width = 3;
-  else if (first >= 0xf0 && first <= 0xf4) width = 4;
-  else return 1;
-  if (first === 0xe0) low = 0xa0;
-  if (first === 0xed) high = 0x9f;
-  if (first === 0xf0) low = 0x90;
-  if (first === 0xf4) high = 0x8f;
+  const width = leadWidth(first);
+  const [low, high] = SECOND_BYTES[first] ?? [0x80, 0xbf];
   const second = bytes.charCodeAt(at + 1);
-  if (!(second >= low && second <= high)) return 1;
+  if (width === 1 || !(second >= low && second <= high)) return 1;
   for (let next = 2; next < width; next++) {
     const byte = bytes.charCodeAt(at + next);
     if (!(byte >= 0x80 && byte <= 0xbf)) return 1;
   }
   return width;
+}
+
+/** Where the second byte has narrower bounds than other continuation bytes. */
+const SECOND_BYTES: Readonly<Record<number, readonly [number, number]>> = {
+  0xe0: [0xa0, 0xbf],
+  0xed: [0x80, 0x9f],
+  0xf0: [0x90, 0xbf],
+  0xf4: [0x80, 0x8f],
+};
+
+function leadWidth(first: number): number {
+  if (first >= 0xc2 && first <= 0xdf) return 2;
+  if (first >= 0xe0 && first <= 0xef) return 3;
+  return first >= 0xf0 && first <= 0xf4 ? 4 : 1;
 }

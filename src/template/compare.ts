@@ -1,8 +1,8 @@
 import type { Complex } from "./ast.ts";
 import { CallFailure } from "./exec-failure.ts";
 import type { GoType } from "./types.ts";
-import type { Maybe, Value } from "./value.ts";
-import { Pointer, fieldOf, hasOwnJson, isNil } from "./value.ts";
+import type { Maybe, Pointer, Value } from "./value.ts";
+import { fieldOf, hasOwnJson, isNil } from "./value.ts";
 
 /** Prints a value for an error message. */
 export type Print = (value: Maybe, verb: string) => string;
@@ -63,7 +63,9 @@ function identical(first: Value, other: Value): boolean {
   }
   if (first.type.kind !== "struct") return first.raw === other.raw;
   if (hasOwnJson(first.type)) return first.raw === other.raw;
-  return first.type.fields.every((field) => identical(fieldOf(first, field), fieldOf(other, field)));
+  return first.type.fields.every((field) =>
+    identical(fieldOf(first, field), fieldOf(other, field)),
+  );
 }
 
 function isComparable(type: GoType): boolean {

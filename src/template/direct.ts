@@ -92,7 +92,8 @@ function resolve(path: readonly string[]): Way | undefined {
   for (const name of path) {
     const struct = type.kind === "pointer" ? type.elem : type;
     const fields = struct.findField(name);
-    if (struct.kind !== "struct" || hasOwnJson(struct) || struct.methods.has(name)) return undefined;
+    if (struct.kind !== "struct" || hasOwnJson(struct) || struct.methods.has(name))
+      return undefined;
     if (fields === undefined) return undefined;
     for (const field of fields) {
       if (!field.exported) return undefined;

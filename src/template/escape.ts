@@ -28,7 +28,7 @@ const JS: Readonly<Record<string, string>> = {
 
 export function escapeJs(bytes: string): string {
   let out = "";
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const width = widthAt(bytes, at);
     out += escapeJsRune(runeAt(bytes, at), bytes.slice(at, at + width));
     at += width;

@@ -11,19 +11,16 @@ import type {
 import { formatNode } from "./ast.ts";
 import type { Budget } from "./budget.ts";
 import { exceeded } from "./budget.ts";
-import type { Builtin, Parameter } from "./builtins.ts";
+import type { Builtin } from "./builtins.ts";
 import { BUILTINS, callFunctionValue } from "./builtins.ts";
 import { CallFailure, execFailure } from "./exec-failure.ts";
 import { evaluateField } from "./field.ts";
-import type { Arguments } from "./field.ts";
-import type { GoType } from "./types.ts";
+import { literalFor, nilFor, validate } from "./parameter.ts";
+import { MISSING } from "./runner.ts";
+import type { Arguments, Final, Parameter, Runner } from "./runner.ts";
 import { isTrue } from "./truth.ts";
-import type { Maybe } from "./value.ts";
-import { Value, boolValue, complexValue, dereference, floatValue, intValue, stringValue } from "./value.ts";
-
-/** Stands for "no previous stage in this pipeline", which is not the same as no value. */
-export const MISSING = Symbol("missing");
-export type Final = Maybe | typeof MISSING;
+import type { Maybe, Value } from "./value.ts";
+import { boolValue, complexValue, floatValue, intValue, stringValue } from "./value.ts";
 
 interface Variable {
   readonly name: string;
@@ -31,7 +28,7 @@ interface Variable {
 }
 
 /** Evaluates expressions of one running template (Go: text/template exec.go, eval functions). */
-export class Evaluator {
+export class Evaluator implements Runner {
   readonly text: string;
   readonly template: string;
   readonly budget: Budget;
@@ -39,7 +36,14 @@ export class Evaluator {
   protected vars: Variable[];
   #node: AnyNode;
 
-  constructor(start: { text: string; template: string; budget: Budget; root: AnyNode; depth: number; dot: Maybe }) {
+  constructor(start: {
+    text: string;
+    template: string;
+    budget: Budget;
+    root: AnyNode;
+    depth: number;
+    dot: Maybe;
+  }) {
     this.text = start.text;
     this.template = start.template;
     this.budget = start.budget;
@@ -133,7 +137,7 @@ export class Evaluator {
       case "dot":
         return dot;
       default:
-        this.fail(`can't evaluate command ${formatNode(node)}`);
+        return this.fail(`can't evaluate command ${formatNode(node)}`);
     }
   }
 
@@ -142,7 +146,12 @@ export class Evaluator {
     this.at(node);
     if (node.complex !== undefined) return complexValue(node.complex);
     const hex = /^0x/i.test(node.text) && !/p/i.test(node.text);
-    if (node.float !== undefined && !hex && !node.text.startsWith("'") && /[.eEpP]/.test(node.text)) {
+    if (
+      node.float !== undefined &&
+      !hex &&
+      !node.text.startsWith("'") &&
+      /[.eEpP]/.test(node.text)
+    ) {
       return floatValue(node.float);
     }
     if (node.int === undefined) this.fail(`${node.text} overflows int`);
@@ -161,12 +170,17 @@ export class Evaluator {
 
   #chain(node: ChainNode, given: Arguments): Maybe {
     this.at(node);
-    if (node.node.kind === "nil") this.fail(`indirection through explicit nil in ${formatNode(node)}`);
+    if (node.node.kind === "nil")
+      this.fail(`indirection through explicit nil in ${formatNode(node)}`);
     const receiver = this.argument(given.dot, undefined, node.node);
     return this.#fields(receiver, { node, path: node.path }, given);
   }
 
-  #fields(start: Maybe, chain: { node: ArgumentNode; path: readonly string[] }, given: Arguments): Maybe {
+  #fields(
+    start: Maybe,
+    chain: { node: ArgumentNode; path: readonly string[] },
+    given: Arguments,
+  ): Maybe {
     let receiver = start;
     const last = chain.path.length - 1;
     for (let index = 0; index <= last; index++) {
@@ -193,7 +207,7 @@ export class Evaluator {
     });
     if (given.final !== MISSING) {
       const parameter = parameterOf(builtin, args.length);
-      args.push(this.validate(given.final, parameter));
+      args.push(validate(this, given.final, parameter));
     }
     return this.guard(node.name, command, () => {
       if (node.name !== "call") return builtin.call(args, this.budget);
@@ -221,7 +235,7 @@ export class Evaluator {
     } catch (error) {
       if (!(error instanceof CallFailure)) throw error;
       this.at(node);
-      this.fail(`error calling ${name}: ${error.message}`);
+      return this.fail(`error calling ${name}: ${error.message}`);
     }
   }
 
@@ -235,75 +249,29 @@ export class Evaluator {
   }
 
   /** Evaluates an argument for a parameter; undefined = the receiver of a chain. */
-  argument(dot: Maybe, parameter: Parameter | GoType | undefined, node: ArgumentNode): Maybe {
+  argument(dot: Maybe, parameter: Parameter | undefined, node: ArgumentNode): Maybe {
     this.at(node);
     this.budget.step();
     const given: Arguments = { nodes: [], final: MISSING, dot };
     switch (node.kind) {
       case "dot":
-        return this.validate(dot, parameter);
+        return validate(this, dot, parameter);
       case "nil":
-        return this.#nil(parameter);
+        return nilFor(this, parameter);
       case "field":
-        return this.validate(this.#fields(dot, { node, path: node.path }, given), parameter);
+        return validate(this, this.#fields(dot, { node, path: node.path }, given), parameter);
       case "variable":
-        return this.validate(this.#variable(node, given), parameter);
+        return validate(this, this.#variable(node, given), parameter);
       case "pipe":
-        return this.validate(this.pipeline(dot, node), parameter);
+        return validate(this, this.pipeline(dot, node), parameter);
       case "identifier":
-        return this.validate(this.#function(node, node, given), parameter);
+        return validate(this, this.#function(node, node, given), parameter);
       case "chain":
-        return this.validate(this.#chain(node, given), parameter);
+        return validate(this, this.#chain(node, given), parameter);
       default:
-        return this.#typedLiteral(dot, parameter, node);
+        if (parameter === "value" || parameter === "any") return this.#literal(dot, node);
+        return literalFor(this, parameter, node);
     }
-  }
-
-  #nil(parameter: Parameter | GoType | undefined): Maybe {
-    if (parameter === "value" || parameter === "any") return undefined;
-    if (typeof parameter === "object" && isNillable(parameter)) return new Value(parameter, undefined);
-    this.fail(`cannot assign nil to ${typeName(parameter)}`);
-  }
-
-  #typedLiteral(dot: Maybe, parameter: Parameter | GoType | undefined, node: ArgumentNode): Maybe {
-    if (parameter === "value" || parameter === "any") return this.#literal(dot, node);
-    const kind = typeof parameter === "object" ? parameter.kind : parameter;
-    const type = typeof parameter === "object" ? parameter : undefined;
-    if (kind === "string") {
-      if (node.kind !== "string") this.fail(`expected string; found ${formatNode(node)}`);
-      return type === undefined ? stringValue(node.value) : new Value(type, node.value);
-    }
-    if (kind === "bool" && type !== undefined) {
-      if (node.kind !== "bool") this.fail(`expected bool; found ${formatNode(node)}`);
-      return new Value(type, node.value);
-    }
-    if (type !== undefined && /^int/.test(type.kind)) {
-      if (node.kind !== "number" || node.int === undefined) {
-        this.fail(`expected integer; found ${formatNode(node)}`);
-      }
-      return new Value(type, node.int);
-    }
-    this.fail(`can't handle ${formatNode(node)} for arg of type ${typeName(parameter)}`);
-  }
-
-  /** Makes sure that a value can be passed for a parameter, following one pointer if need be. */
-  validate(value: Maybe, parameter: Parameter | GoType | undefined): Maybe {
-    if (parameter === "value" || parameter === undefined) return value;
-    if (parameter === "any") {
-      return value?.addressable === true ? new Value(value.type, value.raw) : value;
-    }
-    const wanted = typeName(parameter);
-    if (value === undefined) {
-      if (typeof parameter === "object" && isNillable(parameter)) return new Value(parameter, undefined);
-      this.fail(`invalid value; expected ${wanted}`);
-    }
-    const key = typeof parameter === "object" ? parameter.key : parameter;
-    if (value.type.key === key) return value;
-    if (value.type.kind === "pointer" && value.type.elem.key === key) {
-      if (value.raw === undefined) this.fail(`dereference of nil pointer of type ${wanted}`);
-      return dereference(value);
-    }
-    this.fail(`wrong type for value; expected ${wanted}; got ${value.type.text}`);
   }
 }
 
@@ -311,14 +279,6 @@ const NO_ARGUMENTS: Arguments = { nodes: [], final: MISSING, dot: undefined };
 
 function parameterOf(builtin: Builtin, index: number): Parameter {
   return builtin.fixed[index] ?? builtin.variadic ?? "value";
-}
-
-function isNillable(type: GoType): boolean {
-  return type.kind === "pointer" || type.kind === "map" || type.kind === "slice";
-}
-
-function typeName(parameter: Parameter | GoType | undefined): string {
-  return typeof parameter === "object" ? parameter.text : (parameter ?? "value");
 }
 
 /** How Go names a function that came through the pipeline (reflect.Value.String). */

@@ -7,6 +7,9 @@ import { positionAt } from "./failure.ts";
 /** What a function or method refuses; the executor adds the place. */
 export class CallFailure extends Error {}
 
+/** A node in a message is cut to this many characters; details hold all of it. */
+const LONGEST = 100;
+
 export interface Place {
   readonly text: string;
   readonly node: AnyNode;
@@ -18,9 +21,10 @@ export interface Place {
 export function execFailure(place: Place, reason: string): SignetError {
   const { line, column } = positionAt(place.text, place.node.pos);
   const node = fromBytes(formatNode(place.node));
+  const shown = node.length > LONGEST ? `${node.slice(0, LONGEST)}…` : node;
   const words = fromBytes(reason);
   const where = place.template === "" ? "" : ` in template ${JSON.stringify(place.template)}`;
-  return new SignetError("TEMPLATE_EXEC", `${line}:${column}: at <${node}>${where}: ${words}`, {
+  return new SignetError("TEMPLATE_EXEC", `${line}:${column}: at <${shown}>${where}: ${words}`, {
     details: { line, column, node, template: fromBytes(place.template), reason: words },
   });
 }

@@ -7,15 +7,7 @@ import { locate } from "./exec-failure.ts";
 import { quote } from "./quote.ts";
 import { isTrue } from "./truth.ts";
 import type { Maybe } from "./value.ts";
-import {
-  Value,
-  elementAt,
-  indirect,
-  intValue,
-  isInteger,
-  lengthOf,
-  mapEntries,
-} from "./value.ts";
+import { Value, elementAt, indirect, intValue, isInteger, lengthOf, mapEntries } from "./value.ts";
 
 export interface Program {
   readonly text: string;
@@ -109,8 +101,7 @@ class Execution extends Evaluator {
       case "template":
         this.#template(dot, node);
         return "next";
-      case "break":
-      case "continue":
+      default:
         return node.kind;
     }
   }
@@ -148,6 +139,7 @@ class Execution extends Evaluator {
   }
 
   #iterate(node: BranchNode, key: Maybe, element: Maybe): Flow {
+    this.budget.step();
     const { declared, assign } = node.pipe;
     const mark = this.vars.length;
     const names = declared.map((variable) => variable.path[0] ?? "");

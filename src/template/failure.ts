@@ -18,7 +18,7 @@ export function positionAt(text: string, pos: number): Position {
 export function parseFailure(text: string, at: { pos: number; line: number }, reason: string) {
   const { column } = positionAt(text, at.pos);
   const rest = text.slice(at.pos).split("\n", 1)[0] ?? "";
-  const near = fromBytes(rest.length > 24 ? `${rest.slice(0, 24)}…` : rest);
+  const near = rest.length > 24 ? `${fromBytes(rest.slice(0, 24))}…` : fromBytes(rest);
   const words = fromBytes(reason);
   const where = near === "" ? "" : `, near ${JSON.stringify(near)}`;
   return new SignetError("TEMPLATE_PARSE", `${at.line}:${column}: ${words}${where}`, {

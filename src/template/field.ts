@@ -1,19 +1,13 @@
 import type { ArgumentNode } from "./ast.ts";
 import { unsupported } from "./budget.ts";
-import type { Evaluator, Final } from "./eval.ts";
-import { MISSING } from "./eval.ts";
 import { methodOf } from "./methods.ts";
+import { validate } from "./parameter.ts";
+import { MISSING } from "./runner.ts";
+import type { Arguments, Runner } from "./runner.ts";
 import type { Method } from "./types.ts";
 import { goType } from "./types.ts";
-import type { Maybe } from "./value.ts";
-import { Value, addressOf, fieldOf, indirect, mapEntry } from "./value.ts";
-
-/** What a command gives to its first word. */
-export interface Arguments {
-  readonly nodes: readonly ArgumentNode[];
-  readonly final: Final;
-  readonly dot: Maybe;
-}
+import type { Maybe, Value } from "./value.ts";
+import { addressOf, fieldOf, indirect, mapEntry } from "./value.ts";
 
 interface Access {
   readonly name: string;
@@ -22,7 +16,7 @@ interface Access {
 }
 
 /** Evaluates `.name` on a receiver: a method, a struct's field or a map's key (Go: evalField). */
-export function evaluateField(run: Evaluator, receiver: Maybe, access: Access): Maybe {
+export function evaluateField(run: Runner, receiver: Maybe, access: Access): Maybe {
   if (receiver === undefined) return undefined;
   const target = indirect(receiver);
   const method = findMethod(target, access.name);
@@ -55,7 +49,7 @@ export function evaluateField(run: Evaluator, receiver: Maybe, access: Access): 
     }
     default:
   }
-  run.fail(`can't evaluate field ${access.name} in type ${receiver.type.text}`);
+  return run.fail(`can't evaluate field ${access.name} in type ${receiver.type.text}`);
 }
 
 function findMethod(target: Value, name: string): Method | undefined {
@@ -65,7 +59,7 @@ function findMethod(target: Value, name: string): Method | undefined {
   return method?.onPointer === true && !target.addressable ? undefined : method;
 }
 
-function callMethod(run: Evaluator, target: Value, access: Access & { method: Method }): Maybe {
+function callMethod(run: Runner, target: Value, access: Access & { method: Method }): Maybe {
   const { method, name, args, node } = access;
   const last = method.ins.at(-1) ?? "";
   const variadic = last.startsWith("...");
@@ -79,13 +73,14 @@ function callMethod(run: Evaluator, target: Value, access: Access & { method: Me
   }
   const types = method.ins.map((expression) => goType(expression));
   const values = args.nodes.map((arg, index) => run.argument(args.dot, types[index], arg));
-  if (args.final !== MISSING) values.push(run.validate(args.final, types[values.length]));
-  const receiver = target.type.kind === "pointer" || !target.addressable ? target : addressOf(target);
+  if (args.final !== MISSING) values.push(validate(run, args.final, types[values.length]));
+  const receiver =
+    target.type.kind === "pointer" || !target.addressable ? target : addressOf(target);
   return run.guard(name, node, () => call(receiver, values, run.budget));
 }
 
 /** A template may call only what returns one value, or a value and an error. */
-function checkResults(run: Evaluator, method: Method): void {
+function checkResults(run: Runner, method: Method): void {
   const { name, outs } = method;
   if (outs.length === 1 || (outs.length === 2 && outs[1] === "error")) return;
   if (outs.length === 2) {

@@ -1,55 +1,13 @@
-import { isAlphaNumeric, isPrint, runeAt, widthAt, encodeRune } from "./bytes.ts";
+import { isAlphaNumeric, isPrint, runeAt, widthAt } from "./bytes.ts";
+import { describeRune } from "./item.ts";
+import type { Item, ItemType } from "./item.ts";
 import { quote } from "./quote.ts";
-
-export type ItemType =
-  | "error"
-  | "bool"
-  | "char"
-  | "charConstant"
-  | "complex"
-  | "assign"
-  | "declare"
-  | "eof"
-  | "field"
-  | "identifier"
-  | "leftDelim"
-  | "leftParen"
-  | "number"
-  | "pipe"
-  | "rawString"
-  | "rightDelim"
-  | "rightParen"
-  | "space"
-  | "string"
-  | "text"
-  | "variable"
-  | "keyword"
-  | "dot"
-  | "nil";
-
-/** One token; `pos` is a byte offset, `line` counts from 1. */
-export interface Item {
-  readonly type: ItemType;
-  readonly pos: number;
-  readonly value: string;
-  readonly line: number;
-}
+import { isDigit, isSpace, isSpaceAt, isTrim, numberEnd } from "./scan.ts";
 
 const KEYWORDS = new Set(
   "block break continue define else end if range nil template with".split(" "),
 );
 const EOF = -1;
-
-/** How an item is named in Go's "unexpected ..." messages. */
-export function describeItem(item: Item): string {
-  if (item.type === "eof") return "EOF";
-  if (item.type === "error") return item.value;
-  if (item.type === "keyword" || item.type === "nil" || item.type === "dot") {
-    return `<${item.value}>`;
-  }
-  if (item.value.length <= 10) return quote(item.value);
-  return `${quote(firstRunes(item.value, 10))}...`;
-}
 
 /** Splits a template (a byte string) into items, one call at a time, as Go's text/template does. */
 export class Lexer {
@@ -268,17 +226,11 @@ export class Lexer {
   }
 
   #badNumber(): Item {
-    return this.#error(
-      `bad number syntax: ${quote(this.#input.slice(this.#start, this.#pos))}`,
-    );
+    return this.#error(`bad number syntax: ${quote(this.#input.slice(this.#start, this.#pos))}`);
   }
 
   #scanNumber(): boolean {
-    const form =
-      /[+-]?(?:0[xX][\da-fA-F_]*(?:\.[\da-fA-F_]*)?(?:[pP][+-]?[\d_]*)?|0[oO][0-7_]*(?:\.[0-7_]*)?|0[bB][01_]*(?:\.[01_]*)?|[\d_]*(?:\.[\d_]*)?(?:[eE][+-]?[\d_]*)?)i?/y;
-    form.lastIndex = this.#pos;
-    form.exec(this.#input);
-    this.#pos = form.lastIndex;
+    this.#pos = numberEnd(this.#input, this.#pos);
     if (!isAlphaNumeric(this.#peek())) return true;
     this.#advance();
     return false;
@@ -320,10 +272,7 @@ export class Lexer {
   }
 
   #countLines(from: number, to: number): void {
-    for (let at = this.#input.indexOf("\n", from); at >= 0 && at < to; ) {
-      this.#line++;
-      at = this.#input.indexOf("\n", at + 1);
-    }
+    for (let at = from; at < to; at++) if (this.#input.charCodeAt(at) === 0x0a) this.#line++;
   }
 
   /** An error ends the input: whatever is asked for next is EOF. */
@@ -334,35 +283,4 @@ export class Lexer {
     this.#start = 0;
     return item;
   }
-}
-
-function isSpace(rune: number): boolean {
-  return rune === 0x20 || rune === 0x09 || rune === 0x0d || rune === 0x0a;
-}
-
-function isSpaceAt(text: string, at: number): boolean {
-  return isSpace(text.charCodeAt(at));
-}
-
-function isDigit(rune: number): boolean {
-  return rune >= 0x30 && rune <= 0x39;
-}
-
-/** A trim marker: `- ` after a left delimiter, ` -` before a right one. */
-function isTrim(text: string, at: number, side: "left" | "right"): boolean {
-  const [dash, space] = side === "left" ? [at, at + 1] : [at + 1, at];
-  return text[dash] === "-" && isSpaceAt(text, space);
-}
-
-/** `%#U`: the code point and, when printable, the character. */
-function describeRune(rune: number): string {
-  if (rune < 0) return "U+FFFFFFFFFFFFFFFF";
-  const code = `U+${rune.toString(16).toUpperCase().padStart(4, "0")}`;
-  return isPrint(rune) ? `${code} '${encodeRune(rune)}'` : code;
-}
-
-function firstRunes(text: string, count: number): string {
-  let end = 0;
-  for (let n = 0; n < count && end < text.length; n++) end += widthAt(text, end);
-  return text.slice(0, end);
 }

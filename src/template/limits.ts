@@ -15,7 +15,7 @@ export interface Limits {
 }
 
 export const DEFAULT_LIMITS: Limits = {
-  templateBytes: 65_536,
+  templateBytes: 32_768,
   outputBytes: 65_536,
   workBytes: 4_194_304,
   steps: 100_000,

@@ -3,6 +3,7 @@ import { unsupported } from "./budget.ts";
 import { CallFailure } from "./exec-failure.ts";
 import { protoString } from "./proto-string.ts";
 import { ZERO_QUANTITY, scaledQuantity } from "./quantity.ts";
+import type { IntOrString } from "./special.ts";
 import { intOrStringOf, intValueOf, momentOf, quantityOf, quantityText } from "./special.ts";
 import { formatMoment, isZeroMoment } from "./time.ts";
 import type { GoType } from "./types.ts";
@@ -45,33 +46,52 @@ export function methodOf(owner: GoType, name: string): MethodBody | undefined {
 /** What the String method of a type gives; the receiver may be a nil pointer. */
 export function stringOf(receiver: Value, budget: Budget): string {
   const type = receiver.type.kind === "pointer" ? receiver.type.elem : receiver.type;
+  const special = SPECIAL_STRINGS[type.key];
   const isNil = receiver.type.kind === "pointer" && receiver.raw === undefined;
-  switch (type.key) {
-    case "meta.Time":
-    case "meta.MicroTime":
-    case "time.Time":
-      if (isNil) throw new CallFailure(NIL_POINTER);
-      return formatMoment(momentOf(target(receiver).raw));
-    case "resource.Quantity":
-      return isNil ? "<nil>" : quantityText(target(receiver).raw);
-    case "intstr.IntOrString": {
-      if (isNil) return "<nil>";
-      const port = intOrStringOf(target(receiver).raw);
-      return port.isString ? port.text : port.number.toString();
-    }
-    case "meta.FieldsV1":
-      if (isNil) throw new CallFailure(NIL_POINTER);
+  if (isNil) return special === undefined ? "nil" : special.nil();
+  const value = target(receiver);
+  if (special !== undefined) return special.print(value.raw);
+  return type.kind === "string" ? (value.raw as string) : protoString(value, budget, stringOf);
+}
+
+interface SpecialString {
+  /** For a nil pointer. */
+  readonly nil: () => string;
+  readonly print: (json: unknown) => string;
+}
+
+const printTime: SpecialString = {
+  nil: panic,
+  print: (json) => formatMoment(momentOf(json)),
+};
+
+/** The types that print otherwise than the generated methods of the API do. */
+const SPECIAL_STRINGS: Readonly<Record<string, SpecialString>> = {
+  "meta.Time": printTime,
+  "meta.MicroTime": printTime,
+  "time.Time": printTime,
+  "resource.Quantity": { nil: () => "<nil>", print: quantityText },
+  "intstr.IntOrString": { nil: () => "<nil>", print: (json) => portText(intOrStringOf(json)) },
+  "meta.FieldsV1": {
+    nil: panic,
+    print: () => {
       throw unsupported("printing the bytes of FieldsV1");
-    default:
-      if (type.kind === "string") return target(receiver).raw as string;
-      return isNil ? "nil" : protoString(target(receiver), budget, stringOf);
-  }
+    },
+  },
+};
+
+function panic(): never {
+  throw new CallFailure(NIL_POINTER);
+}
+
+function portText(port: IntOrString): string {
+  return port.isString ? port.text : port.number.toString();
 }
 
 /** The receiver itself, pointers followed; a nil pointer panics, as in Go. */
 function target(receiver: Value): Value {
   if (receiver.type.kind !== "pointer") return receiver;
-  if (receiver.raw === undefined) throw new CallFailure(NIL_POINTER);
+  if (receiver.raw === undefined) panic();
   return dereference(receiver);
 }
 
@@ -154,4 +174,3 @@ function unixTime(receiver: Value, perSecond: bigint): bigint {
   const part = BigInt(nanos) / (1_000_000_000n / perSecond);
   return BigInt.asIntN(64, BigInt(seconds) * perSecond + part);
 }
-

@@ -25,8 +25,7 @@ export function readNumber(text: string, pos: number, form: NumberForm): NumberN
   if (integer !== undefined) {
     const signed = text.startsWith("+") || text.startsWith("-");
     const int = integer >= INT_MIN && integer <= INT_MAX ? { int: integer } : {};
-    const uint =
-      integer === 0n || (!signed && integer <= UINT_MAX) ? { uint: integer } : {};
+    const uint = integer === 0n || (!signed && integer <= UINT_MAX) ? { uint: integer } : {};
     if ("int" in int || "uint" in uint) {
       return { ...base, ...int, ...uint, float: Number(integer) };
     }
@@ -125,7 +124,9 @@ function scaleExactly(mantissa: bigint, exponent: number): number {
   let high = mantissa >> BigInt(drop);
   if (low > half || (low === half && (high & 1n) === 1n)) high += 1n;
   const scale = exponent + drop;
-  return scale < -1022 ? Number(high) * 2 ** -1022 * 2 ** (scale + 1022) : Number(high) * 2 ** scale;
+  return scale < -1022
+    ? Number(high) * 2 ** -1022 * 2 ** (scale + 1022)
+    : Number(high) * 2 ** scale;
 }
 
 /** strconv's rule: an underscore stands between digits or after a base prefix. */

@@ -2,8 +2,9 @@ import type { ArgumentNode, CommandNode, ListNode, PipeNode, VariableNode } from
 import { formatNode } from "./ast.ts";
 import { parseFailure } from "./failure.ts";
 import { BUILTIN_NAMES } from "./builtin-names.ts";
-import type { Item, ItemType, Lexer } from "./lexer.ts";
-import { describeItem } from "./lexer.ts";
+import { describeItem } from "./item.ts";
+import type { Item, ItemType } from "./item.ts";
+import type { Lexer } from "./lexer.ts";
 import { readNumber } from "./number.ts";
 import { quote, unquote } from "./quote.ts";
 
@@ -225,6 +226,16 @@ export class PipelineParser {
         return this.#useVariable(token);
       case "field":
         return { kind: "field", pos, path: [value.slice(1)] };
+      case "leftParen":
+        return this.#parenthesized();
+      default:
+        return this.#literal(token);
+    }
+  }
+
+  #literal(token: Item): ArgumentNode | undefined {
+    const { pos, value } = token;
+    switch (token.type) {
       case "bool":
         return { kind: "bool", pos, value: value === "true" };
       case "charConstant":
@@ -233,8 +244,6 @@ export class PipelineParser {
         const number = readNumber(value, pos, token.type);
         return typeof number === "string" ? this.fail(number) : number;
       }
-      case "leftParen":
-        return this.#parenthesized();
       case "string":
       case "rawString": {
         const text = unquote(value) ?? this.fail("invalid syntax");

@@ -7,7 +7,7 @@ import type {
   TemplateNode,
 } from "./ast.ts";
 import { formatNode } from "./ast.ts";
-import type { Item } from "./lexer.ts";
+import type { Item } from "./item.ts";
 import { Lexer } from "./lexer.ts";
 import { PipelineParser } from "./parse-pipeline.ts";
 import type { ParseContext } from "./parse-pipeline.ts";
@@ -111,7 +111,7 @@ class Parser extends PipelineParser {
       }
       nodes.push(node);
     }
-    this.fail("unexpected EOF");
+    return this.fail("unexpected EOF");
   }
 
   #textOrAction(): StatementNode | ClauseNode {

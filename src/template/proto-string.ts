@@ -3,7 +3,15 @@ import { Printer } from "./fmt/printer.ts";
 import type { Stringer } from "./fmt/printer.ts";
 import type { GoType } from "./types.ts";
 import type { Slice } from "./value.ts";
-import { Value, addressOf, dereference, elementAt, fieldOf, hasOwnJson, mapEntries } from "./value.ts";
+import {
+  Value,
+  addressOf,
+  dereference,
+  elementAt,
+  fieldOf,
+  hasOwnJson,
+  mapEntries,
+} from "./value.ts";
 
 /** What one print of a struct shares. */
 interface Context {

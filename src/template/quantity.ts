@@ -19,6 +19,8 @@ export const ZERO_QUANTITY: Quantity = {
 const DECIMAL = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
 const BINARY = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 const PARTS = /^([+-]?)(\d*)(?:\.(\d*))?([eEinumkKMGTP]*[+-]?\d*)$/;
+/** More digits than any quantity needs. */
+const MOST_DIGITS = 40;
 const MAX_INT64 = (1n << 63n) - 1n;
 
 /** Reads a quantity (resource.ParseQuantity); undefined when it is none. */
@@ -27,20 +29,16 @@ export function parseQuantity(text: string): Quantity | undefined {
   const parts = PARTS.exec(text);
   const suffix = interpretSuffix(parts?.[4] ?? "?");
   if (parts === null || suffix === undefined) return undefined;
-  const whole = (parts[2] ?? "").replace(/^0+/, "") || "0";
-  const fraction = parts[3] ?? "";
-  if ((parts[2] ?? "") + fraction === "" || whole.length + fraction.length > 40) return undefined;
-  const digits = BigInt(whole + fraction);
-  const negative = parts[1] === "-";
-  const exact = scaleToNanos(digits, fraction.length, suffix);
-  const most = MAX_INT64 * NANO;
-  const scaled = suffix.base === 2 && exact > most ? most : exact;
-  const nanos = negative ? -scaled : scaled;
-  const fast = fastAmount(whole, fraction, suffix);
+  const [, sign, digits = "", fraction = ""] = parts;
+  const whole = digits.replace(/^0+/, "") || "0";
+  if (digits + fraction === "" || whole.length + fraction.length > MOST_DIGITS) return undefined;
+  const number = { whole, fraction, suffix };
+  const unit = sign === "-" ? -1n : 1n;
+  const nanos = unit * nanosOf(number);
+  const fast = fastAmount(number);
   if (fast === undefined) return slowQuantity(nanos, suffix);
-  const value = negative ? -fast.value : fast.value;
-  const canonical = fast.canonical ? text : "";
-  return { nanos, amount: { value, scale: fast.scale }, cached: canonical, format: suffix.format };
+  const amount = { value: unit * fast.value, scale: fast.scale };
+  return { nanos, amount, cached: fast.canonical ? text : "", format: suffix.format };
 }
 
 /** Quantity.String: the canonical text; undefined when Go's own would be broken. */
@@ -94,15 +92,26 @@ function interpretSuffix(text: string): Suffix | undefined {
   return { base: 10, exponent: Number(text.slice(1)), format: "DecimalExponent" };
 }
 
-/** Rounds away from zero what is smaller than a nano. */
-function scaleToNanos(digits: bigint, places: number, suffix: Suffix): bigint {
-  let number = digits;
-  let power = 9 - places;
+interface Parsed {
+  /** Without leading zeros. */
+  readonly whole: string;
+  readonly fraction: string;
+  readonly suffix: Suffix;
+}
+
+/** Rounds away from zero what is smaller than a nano; binary amounts stop at the largest int64. */
+function nanosOf({ whole, fraction, suffix }: Parsed): bigint {
+  let number = BigInt(whole + fraction);
+  let power = 9 - fraction.length;
   if (suffix.base === 2) number <<= BigInt(suffix.exponent);
   else power += suffix.exponent;
-  if (power >= 0) return number * 10n ** BigInt(power);
-  const divisor = 10n ** BigInt(-power);
-  return (number + divisor - 1n) / divisor;
+  if (power >= 0) number *= 10n ** BigInt(power);
+  else {
+    const divisor = 10n ** BigInt(-power);
+    number = (number + divisor - 1n) / divisor;
+  }
+  const most = MAX_INT64 * NANO;
+  return suffix.base === 2 && number > most ? most : number;
 }
 
 interface FastAmount {
@@ -112,7 +121,7 @@ interface FastAmount {
 }
 
 /** Go's way for amounts that surely fit an int64; the conditions decide what it prints raw. */
-function fastAmount(whole: string, fraction: string, suffix: Suffix): FastAmount | undefined {
+function fastAmount({ whole, fraction, suffix }: Parsed): FastAmount | undefined {
   const length = whole.length + fraction.length;
   const value = BigInt(whole + fraction);
   if (suffix.base === 10) {

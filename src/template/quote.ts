@@ -31,7 +31,7 @@ export interface QuoteOptions {
 export function quote(bytes: string, options: QuoteOptions = {}): string {
   const mark = options.quote ?? '"';
   let out = mark as string;
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const width = widthAt(bytes, at);
     const rune = runeAt(bytes, at);
     if (width === 1 && rune === 0xfffd) out += "\\x" + hex(bytes.charCodeAt(at), 2);
@@ -43,7 +43,7 @@ export function quote(bytes: string, options: QuoteOptions = {}): string {
 
 /** strconv.CanBackquote. */
 export function canBackquote(bytes: string): boolean {
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const width = widthAt(bytes, at);
     const rune = runeAt(bytes, at);
     if (width > 1 ? rune === 0xfeff : !plainByte(rune)) return false;
@@ -59,7 +59,7 @@ export function unquote(text: string): string | undefined {
   if (text.length < 2 || mark !== text[text.length - 1]) return undefined;
   if (mark === "`") return body.includes("`") ? undefined : body.replaceAll("\r", "");
   let out = "";
-  for (let at = 0; at < body.length; ) {
+  for (let at = 0; at < body.length;) {
     const char = unquoteChar(body, at, '"');
     if (char === undefined || char.end > body.length) return undefined;
     out += char.value;

@@ -60,7 +60,10 @@ export function compileTemplate(text: string, options: TemplateOptions = {}): Te
     const reason = `the template is longer than ${bounds.templateBytes} bytes`;
     throw parseFailure("", { pos: 0, line: 1 }, reason);
   }
-  const program: Program = { text: bytes, ...parseTemplate(bytes, { ...bounds, name: options.name }) };
+  const program: Program = {
+    text: bytes,
+    ...parseTemplate(bytes, { ...bounds, name: options.name }),
+  };
   const { paths, problems, unsupported } = analyze(program);
   const [first] = unsupported;
   if (first !== undefined) {

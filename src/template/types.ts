@@ -53,6 +53,15 @@ const BASIC = new Set<string>([
 const PACKAGES: Readonly<Record<string, string>> = { core: "v1", meta: "v1" };
 const NO_METHODS: ReadonlyMap<string, Method> = new Map();
 
+interface Row {
+  readonly isStruct: boolean;
+  readonly size: number;
+  readonly methodSet: number;
+  readonly definition: string;
+}
+
+const ROWS: ReadonlyMap<string, Row> = new Map(GO_TYPES.map(parseRow));
+
 /** One Go type; parts are resolved when they are first asked for. */
 export class GoType {
   /** The name in the table, which is unique: `core.PodSpec`. */
@@ -71,12 +80,12 @@ export class GoType {
   #methods: ReadonlyMap<string, Method> | undefined;
 
   constructor(key: string) {
-    const row = GO_TYPES[key];
+    const row = ROWS.get(key);
     this.key = key;
-    this.#definition = row === undefined ? key : row[3];
-    this.#methodSet = row === undefined ? 0 : row[2];
-    this.kind = row?.[0] === "struct" ? "struct" : kindOf(this.#definition);
-    this.size = row?.[1] ?? sizeOf(this.kind);
+    this.#definition = row?.definition ?? key;
+    this.#methodSet = row?.methodSet ?? 0;
+    this.kind = row?.isStruct === true ? "struct" : kindOf(this.#definition);
+    this.size = row?.size ?? sizeOf(this.kind);
     this.text = printedName(key);
   }
 
@@ -125,6 +134,19 @@ export function goType(expression: string): GoType {
 /** The data object of a ClusterSPIFFEID template. */
 export const DATA_TYPE = goType("spireentry.templateData");
 
+function parseRow(text: string): [string, Row] {
+  const [key = "", kind, size, methodSet, ...definition] = text.split(" ");
+  return [
+    key,
+    {
+      isStruct: kind === "struct",
+      size: Number(size),
+      methodSet: Number(methodSet),
+      definition: definition.join(" "),
+    },
+  ];
+}
+
 function kindOf(definition: string): Kind {
   if (definition.startsWith("*")) return "pointer";
   if (definition.startsWith("[]")) return "slice";
@@ -138,7 +160,13 @@ function elementOf(definition: string): string {
 }
 
 function sizeOf(kind: Kind): number {
-  const sizes: Partial<Record<Kind, number>> = { string: 16, bool: 1, int32: 4, uint32: 4, slice: 24 };
+  const sizes: Partial<Record<Kind, number>> = {
+    string: 16,
+    bool: 1,
+    int32: 4,
+    uint32: 4,
+    slice: 24,
+  };
   return kind === "uint8" ? 1 : (sizes[kind] ?? 8);
 }
 
@@ -192,9 +220,17 @@ function parseMethods(set: string, self: string): ReadonlyMap<string, Method> {
   const methods = set.split("; ").map((text): [string, Method] => {
     const [, mark = "", name = "", ins = "", outs = ""] =
       /^(\*?)(\w+)\((.*?)\)([^)]*)$/.exec(text) ?? [];
-    const own = (list: string) =>
-      list === "" ? [] : list.split(",").map((part) => part.replace("@", self));
-    return [name, { name, onPointer: mark === "*", ins: own(ins), outs: own(outs) }];
+    const method: Method = {
+      name,
+      onPointer: mark === "*",
+      ins: parseList(ins, self),
+      outs: parseList(outs, self),
+    };
+    return [name, method];
   });
   return new Map(methods);
+}
+
+function parseList(list: string, self: string): string[] {
+  return list === "" ? [] : list.split(",").map((part) => part.replace("@", self));
 }

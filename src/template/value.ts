@@ -3,8 +3,8 @@ import { fromBytes, toBytes } from "./bytes.ts";
 import { unsupported } from "./budget.ts";
 import { intOrStringOf, quantityOf } from "./special.ts";
 import type { Complex } from "./ast.ts";
-import type { Field } from "./types.ts";
-import { GoType, goType } from "./types.ts";
+import type { Field, GoType } from "./types.ts";
+import { goType } from "./types.ts";
 
 /**
  * A Go value (reflect.Value): its type, whether it is addressable, and `raw`, which holds for
@@ -74,34 +74,30 @@ export function load(type: GoType, json: unknown, slot: Slot, addressable = fals
 }
 
 function rawOf(type: GoType, json: unknown, slot: Slot): unknown {
+  if (json === undefined || json === null) return zeroOf(type);
   switch (type.kind) {
     case "string":
-      if (typeof json === "string") return toBytes(json);
-      return json === undefined || json === null ? "" : mismatch(type, slot);
+      return typeof json === "string" ? toBytes(json) : mismatch(type, slot);
     case "bool":
-      if (typeof json === "boolean") return json;
-      return json === undefined || json === null ? false : mismatch(type, slot);
-    case "int":
-    case "int32":
-    case "int64":
-    case "uint8":
-    case "uint32":
-    case "uint64":
-      if (typeof json === "number" && Number.isSafeInteger(json)) return BigInt(json);
-      return json === undefined || json === null ? 0n : mismatch(type, slot);
+      return typeof json === "boolean" ? json : mismatch(type, slot);
     case "pointer":
-      return json === undefined || json === null
-        ? undefined
-        : new Pointer(slot.owner, slot.key, json);
+      return new Pointer(slot.owner, slot.key, json);
     case "slice":
       return loadSlice(type, json, slot);
     case "map":
       return loadObject(type, json, slot);
     case "struct":
-      return hasOwnJson(type) ? (json ?? undefined) : loadObject(type, json, slot);
+      return hasOwnJson(type) ? json : loadObject(type, json, slot);
     default:
+      if (isInteger(type) && Number.isSafeInteger(json)) return BigInt(json as number);
       return mismatch(type, slot);
   }
+}
+
+function zeroOf(type: GoType): unknown {
+  if (type.kind === "string") return "";
+  if (type.kind === "bool") return false;
+  return isInteger(type) ? 0n : undefined;
 }
 
 /** The types that are one JSON scalar although Go has a struct for them. */
@@ -119,15 +115,14 @@ export function hasOwnJson(type: GoType): boolean {
   }
 }
 
-function loadSlice(type: GoType, json: unknown, slot: Slot): Slice | undefined {
-  if (json === undefined || json === null) return undefined;
+function loadSlice(type: GoType, json: unknown, slot: Slot): Slice {
   if (!Array.isArray(json) || type.elem.kind === "uint8") return mismatch(type, slot);
   return { array: json, offset: 0, length: json.length, capacity: json.length };
 }
 
-function loadObject(type: GoType, json: unknown, slot: Slot): object | undefined {
-  if (json === undefined || json === null) return undefined;
-  return typeof json === "object" && !Array.isArray(json) ? json : mismatch(type, slot);
+function loadObject(type: GoType, json: unknown, slot: Slot): object {
+  const isObject = typeof json === "object" && json !== null && !Array.isArray(json);
+  return isObject ? json : mismatch(type, slot);
 }
 
 function mismatch(type: GoType, slot: Slot): never {

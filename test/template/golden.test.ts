@@ -12,13 +12,15 @@ interface Golden {
   readonly error?: string;
 }
 
-function read<T>(file: string): T {
-  const url = new URL(`../golden/templates/${file}`, import.meta.url);
-  return JSON.parse(readFileSync(url, "utf8")) as T;
+function read(file: string): string {
+  return readFileSync(new URL(`../golden/templates/${file}`, import.meta.url), "utf8");
 }
 
-const { data } = read<{ data: Record<string, TemplateData> }>("corpus.json");
-const golden = read<Golden[]>("golden.json");
+const { data } = JSON.parse(read("corpus.json")) as { data: Record<string, TemplateData> };
+const golden = read("golden.jsonl")
+  .trim()
+  .split("\n")
+  .map((line) => JSON.parse(line) as Golden);
 
 /** Puts an error into the words of Go, so that place, node and reason are all compared. */
 function wordsOfGo(error: unknown): Pick<Golden, "class" | "error"> {

@@ -127,17 +127,22 @@ function integer(value: bigint, base: number, verb: string, output: Output): str
   const negative = value < 0n;
   const size = negative ? -value : value;
   if (flags.precision === 0 && size === 0n) return padWithSpaces("", flags, budget);
-  const signed = negative || flags.plus || flags.space;
+  const sign = negative ? "-" : signOf(flags);
   let least = flags.precision ?? 0;
   if (flags.precision === undefined && flags.zero && !flags.minus && flags.width !== undefined) {
-    least = flags.width - (signed ? 1 : 0);
+    least = flags.width - sign.length;
   }
   budget.spend(least);
   let digits = size.toString(base).padStart(least, "0");
   if (verb === "X") digits = digits.toUpperCase();
   digits = prefixed(digits, base, verb, flags);
-  const sign = negative ? "-" : flags.plus ? "+" : flags.space ? " " : "";
   return padWithSpaces(sign + digits, flags, budget);
+}
+
+/** What stands before a number that is not negative. */
+function signOf(flags: Flags): string {
+  if (flags.plus) return "+";
+  return flags.space ? " " : "";
 }
 
 function prefixed(digits: string, base: number, verb: string, flags: Flags): string {
@@ -169,16 +174,13 @@ function float(value: number, verb: string, standard: number, output: Output): s
   const precision = flags.precision ?? standard;
   budget.spend(Math.max(precision, 0) + 330);
   let text = formatFloat(value, verb, precision);
-  let sign = "+";
-  if (text.startsWith("-") || text.startsWith("+")) {
-    sign = text.charAt(0);
-    text = text.slice(1);
-  }
-  if (flags.space && sign === "+" && !flags.plus) sign = " ";
+  const signed = text.startsWith("-") || text.startsWith("+");
+  const negative = text.startsWith("-");
+  if (signed) text = text.slice(1);
   if (flags.sharp && verb !== "b") text = sharpFloat(text, verb, precision);
-  if (sign === "+" && !flags.plus) return pad(text, flags, budget);
-  if (flags.zero && !flags.minus && (flags.width ?? 0) > text.length + 1) {
-    return sign + pad(text, { ...flags, width: (flags.width ?? 0) - 1 }, budget);
+  const sign = negative ? "-" : signOf(flags);
+  if (flags.zero && !flags.minus && (flags.width ?? 0) > text.length + sign.length) {
+    return sign + pad(text, { ...flags, width: (flags.width ?? 0) - sign.length }, budget);
   }
   return pad(sign + text, flags, budget);
 }

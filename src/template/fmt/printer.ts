@@ -87,7 +87,8 @@ export class Printer {
   }
 
   #stringOf(value: Value, verb: string): string {
-    const byValue = value.type.kind === "pointer" && isStringer(new Value(value.type.elem, undefined));
+    const byValue =
+      value.type.kind === "pointer" && isStringer(new Value(value.type.elem, undefined));
     // A nil pointer to a type whose method needs the value panics in Go, and fmt prints this.
     if (value.raw === undefined && byValue) return "<nil>";
     const text = this.#stringer(value, this.budget);
@@ -189,7 +190,8 @@ export class Printer {
   #quantity(value: Value, verb: string): void {
     const { amount, cached, format } = quantityOf(value.raw);
     const bare = formatKey({ ...this.flags, plusV: false }) === formatKey(noFlags());
-    if (verb !== "v" || !bare || amount === undefined) throw unsupported("printing the inside of a quantity");
+    if (verb !== "v" || !bare || amount === undefined)
+      throw unsupported("printing the inside of a quantity");
     const name = this.flags.plusV ? (field: string) => `${field}:` : () => "";
     const number = `{${name("value")}${amount.value} ${name("scale")}${amount.scale}}`;
     const rest = `${name("d")}{${name("Dec")}<nil>} ${name("s")}${cached} ${name("Format")}${format}`;
@@ -202,7 +204,11 @@ export class Printer {
 
   #pointed(value: Value, verb: string, depth: number): void {
     const { kind } = value.type.elem;
-    if (depth === 0 && value.raw !== undefined && (kind === "struct" || kind === "map" || kind === "slice")) {
+    if (
+      depth === 0 &&
+      value.raw !== undefined &&
+      (kind === "struct" || kind === "map" || kind === "slice")
+    ) {
       this.write("&");
       return this.#value(dereference(value), verb, depth + 1);
     }

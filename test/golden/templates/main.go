@@ -1,4 +1,4 @@
-// Command templates renders corpus.json with Go's own text/template and writes golden.json:
+// Command templates renders corpus.json with Go's own text/template and writes golden.jsonl:
 // what every (template, data) pair gives, or which error in which words.
 package main
 
@@ -76,15 +76,19 @@ func run() error {
 			}
 		}
 	}
-	out, err := os.Create("golden.json")
+	out, err := os.Create("golden.jsonl")
 	if err != nil {
 		return err
 	}
 	defer out.Close()
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", " ")
-	return encoder.Encode(results)
+	for _, r := range results {
+		if err := encoder.Encode(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func main() {

@@ -101,7 +101,7 @@ func (w *walker) named(t reflect.Type) {
 			w.visit(t.Elem())
 		}
 	}
-	w.rows = append(w.rows, row{key, fmt.Sprintf("[%q, %d, %d, %q]", kind, t.Size(), w.methods(t), definition)})
+	w.rows = append(w.rows, row{key, fmt.Sprintf("%s %d %d %s", kind, t.Size(), w.methods(t), definition)})
 }
 
 // fields lists "GoName jsonName protobufNumber type" in Go order; an embedded field has "^" before its name.
@@ -195,12 +195,13 @@ func main() {
 	}
 	fmt.Fprintln(out, "];")
 	fmt.Fprintln(out)
-	fmt.Fprintln(out, "/** Kind, size in bytes, method set, and fields (`Go json protobuf type`, `^` = embedded) or definition. */")
-	fmt.Fprintln(out, "export const GO_TYPES: Readonly<")
-	fmt.Fprintln(out, "  Record<string, readonly [\"struct\" | \"named\", number, number, string]>")
-	fmt.Fprintln(out, "> = {")
+	fmt.Fprintln(out, "/**")
+	fmt.Fprintln(out, " * Name, kind, size in bytes, method set, and fields (`Go json protobuf type`, `^` = embedded) or")
+	fmt.Fprintln(out, " * definition of every type.")
+	fmt.Fprintln(out, " */")
+	fmt.Fprintln(out, "export const GO_TYPES: readonly string[] = [")
 	for _, r := range w.rows {
-		fmt.Fprintf(out, "  %q: %s,\n", r.key, r.text)
+		fmt.Fprintf(out, "  %q,\n", r.key+" "+r.text)
 	}
-	fmt.Fprintln(out, "};")
+	fmt.Fprintln(out, "];")
 }
