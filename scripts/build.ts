@@ -45,7 +45,8 @@ async function copyKoffi(): Promise<void> {
     await mkdir(to, { recursive: true });
     await cp(join(root, "node_modules", name), to, {
       recursive: true,
-      filter: (path) => !/\/(doc|vendor|lib\/native)(\/|$)|\.(cc|hh|h|inc|S|asm|d\.ts|md)$/.test(path),
+      filter: (path) =>
+        !/\/(doc|vendor|lib\/native)(\/|$)|\.(cc|hh|h|inc|S|asm|d\.ts|md)$/.test(path),
     });
   }
 }

@@ -1,4 +1,5 @@
 /** What can be checked without a cluster: static checks, unit and integration tests. */
-import { add, close, staticChecks, suite } from "./steps.ts";
+import { add, bringPrograms, close, staticChecks, suite } from "./steps.ts";
 
+await bringPrograms();
 close(add(await staticChecks(), await suite("unit")));

@@ -3,7 +3,16 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { workshop } from "../test/e2e/cluster/cluster.ts";
+import { prepareTestPrograms } from "../test/e2e/cluster/preparation.ts";
+
 const root = join(import.meta.dirname, "..");
+
+/** Brings the programs that unit tests need; throws with what to install where it may not. */
+export async function bringPrograms(): Promise<void> {
+  const { helm } = await prepareTestPrograms(workshop(console.log));
+  process.env["SIGNET_HELM"] = helm;
+}
 
 export interface Tally {
   readonly passed: number;

@@ -1,4 +1,5 @@
 /** Everything CI checks: static checks, unit and integration tests, and the end-to-end suite on a real cluster. */
-import { add, close, staticChecks, suite } from "./steps.ts";
+import { add, bringPrograms, close, staticChecks, suite } from "./steps.ts";
 
+await bringPrograms();
 close(add(await staticChecks(), await suite("unit"), await suite("e2e")));

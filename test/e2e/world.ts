@@ -58,8 +58,6 @@ export async function openWorld(): Promise<World> {
   const name = inject("clusterName");
   const cluster = await attachCluster(name);
   if (cluster === undefined) throw new Error(`cluster ${name} is not running`);
-  const scope = (namespace?: string): string[] =>
-    namespace === undefined ? [] : ["-n", namespace];
   const world: World = {
     cluster,
     images: inject("images"),
@@ -80,10 +78,12 @@ export async function openWorld(): Promise<World> {
       );
     },
     async namespace(namespace, labels = { "signet.dev/inject": "true" }) {
-      await world.apply({
-        apiVersion: "v1",
-        kind: "Namespace",
-        metadata: { name: namespace, labels },
+      const object = { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace, labels } };
+      await world.until(`namespace ${namespace}`, async () => {
+        await world.apply(object);
+        // One that an earlier run left is still on its way out.
+        const { status } = await world.get("namespace", namespace);
+        return status?.phase === "Active" || undefined;
       });
       // Pods are refused until the namespace has its default service account.
       await world.until(`service account of ${namespace}`, () =>
@@ -105,6 +105,10 @@ export async function openWorld(): Promise<World> {
     until: (what, check, timeoutMs = 60_000) => waitFor(what, timeoutMs, check),
   };
   return world;
+}
+
+function scope(namespace?: string): string[] {
+  return namespace === undefined ? [] : ["-n", namespace];
 }
 
 /** A pod of the workload image that sleeps, in the namespace's care for the volume. */

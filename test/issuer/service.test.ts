@@ -270,10 +270,11 @@ describe("Attest", () => {
   });
 });
 
-describe("Renew", () => {
-  const renew = (podUid: string): Promise<IssueResponse> =>
-    client.unary(Issuer.method.renew, { podUid, publicKey }, { headers: agentHeader });
+function renew(podUid: string): Promise<IssueResponse> {
+  return client.unary(Issuer.method.renew, { podUid, publicKey }, { headers: agentHeader });
+}
 
+describe("Renew", () => {
   it("issues without the pod's token for a pod of the agent's node", async () => {
     registry.setPod(fakePod("web"));
     registry.setEntries("uid-web", [fakeEntry(fakePod("web"))]);
@@ -301,6 +302,11 @@ describe("Renew", () => {
   });
 });
 
+function describeUpdate({ update }: NodeUpdate): string {
+  if (update.case === "pod") return `${update.value.podUid}:${update.value.entries.length}`;
+  return update.case ?? "";
+}
+
 describe("Watch", () => {
   function open(): { seen: string[]; ended: Promise<unknown>; stop: () => void } {
     const seen: string[] = [];
@@ -314,11 +320,6 @@ describe("Watch", () => {
       for await (const update of updates) seen.push(describeUpdate(update));
     })().catch((error: unknown) => error);
     return { seen, ended, stop: () => abort.abort() };
-  }
-
-  function describeUpdate({ update }: NodeUpdate): string {
-    if (update.case === "pod") return `${update.value.podUid}:${update.value.entries.length}`;
-    return update.case ?? "";
   }
 
   it("sends the bundle, the node's pods and synced, then only changes of the node", async () => {

@@ -84,7 +84,7 @@ describe("createTokenVerifier", () => {
     for (let i = 0; i < 5; i += 1) {
       await expect(
         verifier.verify(await forger.sign({ ...valid, podUid: `u${i}` })),
-      ).rejects.toThrow();
+      ).rejects.toMatchObject({ code: "UNAUTHENTICATED" });
     }
     expect(api.fetches).toBe(1);
   });

@@ -7,7 +7,7 @@ import { available } from "./exec.ts";
 import { goPrograms } from "./go-tools.ts";
 import { raiseInotifyLimit } from "./kernel-limits.ts";
 import { madeNodeImage } from "./node-image.ts";
-import { isDebian } from "./packages.ts";
+import { installPackages, isDebian } from "./packages.ts";
 import type { Workshop } from "./steps.ts";
 import { versions } from "./versions.ts";
 
@@ -37,6 +37,12 @@ export async function prepare(shop: Workshop): Promise<Tools> {
       kubernetes === undefined ? await program(shop, "kubectl") : join(kubernetes, "kubectl"),
     helm: await program(shop, "helm"),
   };
+}
+
+/** What tests without a cluster run beside Node.js: openssl as a judge of certificates, helm of the chart. */
+export async function prepareTestPrograms(shop: Workshop): Promise<{ readonly helm: string }> {
+  await installPackages(shop, "the tests", ["openssl", "ca-certificates"], ["openssl"]);
+  return { helm: await program(shop, "helm") };
 }
 
 interface Chosen {
