@@ -43,6 +43,6 @@ describe("systemClock", () => {
     const abort = new AbortController();
     const sleeping = systemClock().sleep(3_600_000, abort.signal);
     abort.abort();
-    await expect(sleeping).rejects.toThrow();
+    await expect(sleeping).rejects.toThrow("aborted");
   });
 });
