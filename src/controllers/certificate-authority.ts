@@ -57,7 +57,7 @@ export async function openCertificateAuthority(deps: CaControllerDeps): Promise<
     observe(stored) {
       const current = state.get().stored;
       if (stored.resourceVersion === current.resourceVersion) return;
-      if (stored.journal.sequence < current.journal.sequence) {
+      if (isOlder(stored.journal, current.journal)) {
         deps.log.warn(
           { stored: stored.journal.sequence, used: current.journal.sequence },
           "the stored CA journal is older than the one in use; kept the newer",
@@ -123,12 +123,29 @@ async function rotateOnce(deps: CaControllerDeps, state: LiveSource<CaState>): P
     state.set(toState(await deps.secret.update(result.journal, stored), deps.trustDomain));
   } catch (error) {
     if (!isSignetError(error, "CONFLICT")) throw error;
-    const newer = await deps.secret.load();
-    if (newer) state.set(toState(newer, deps.trustDomain));
+    const found = await deps.secret.load();
+    if (found) state.set(toState(rebase(found, state.get().stored), deps.trustDomain));
     return deps.clock.now();
   }
   for (const step of result.steps) deps.log.info({ step }, "CA rotated");
   return result.nextAt;
+}
+
+/** What to go on with when the Secret changed under us: the newer of both journals, on the Secret's version. */
+function rebase(found: StoredJournal, used: StoredJournal): StoredJournal {
+  return isOlder(found.journal, used.journal)
+    ? { ...used, resourceVersion: found.resourceVersion }
+    : found;
+}
+
+/** Whether a journal lacks an authority or an activation that the one in use has. */
+function isOlder(journal: Journal, used: Journal): boolean {
+  if (journal.sequence !== used.sequence) return journal.sequence < used.sequence;
+  return lastActivation(journal) < lastActivation(used);
+}
+
+function lastActivation(journal: Journal): number {
+  return activeX509Authority(journal)?.activatedAt ?? 0;
 }
 
 function toState(stored: StoredJournal, trustDomain: TrustDomain): CaState {

@@ -118,17 +118,33 @@ function podHandler(
   index: RegistrationIndex,
   tellEnding: (podUid: string) => void,
 ): ReflectorHandler<Pod> {
+  /** UIDs of the pods that stay: a new list does not name those that went while nobody watched. */
+  let staying = new Set<string>();
+  const end = (uid: string): void => {
+    staying.delete(uid);
+    tellEnding(uid);
+  };
   return {
-    replace: (pods) => index.replacePods(pods),
+    replace(pods) {
+      index.replacePods(pods);
+      const before = staying;
+      staying = new Set(pods.filter((pod) => !isEnding(pod)).map((pod) => pod.metadata.uid));
+      for (const uid of before) if (!staying.has(uid)) tellEnding(uid);
+    },
     apply(pod) {
       index.applyPod(pod);
-      if (pod.metadata.deletionTimestamp !== undefined) tellEnding(pod.metadata.uid);
+      if (isEnding(pod)) end(pod.metadata.uid);
+      else staying.add(pod.metadata.uid);
     },
     remove(pod) {
       index.removePod(pod);
-      tellEnding(pod.metadata.uid);
+      end(pod.metadata.uid);
     },
   };
+}
+
+function isEnding(pod: Pod): boolean {
+  return pod.metadata.deletionTimestamp !== undefined;
 }
 
 function clusterSpiffeIdHandler(

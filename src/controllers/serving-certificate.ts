@@ -38,9 +38,12 @@ export async function openServingCertificate(
     async keep(signal) {
       while (!signal.aborted) {
         const changed = new AbortController();
-        const unsubscribe = ca.subscribe((state) => {
-          if (state.issuer.authority.id !== issuer.authority.id) changed.abort();
-        });
+        const look = ({ issuer: next }: CaState): void => {
+          if (next.authority.id !== issuer.authority.id) changed.abort();
+        };
+        const unsubscribe = ca.subscribe(look);
+        // The authority may have changed while the last certificate was made.
+        look(ca.get());
         const pause = Math.max(0, halfLife - clock.now());
         await clock.sleep(pause, AbortSignal.any([signal, changed.signal])).catch(() => undefined);
         unsubscribe();

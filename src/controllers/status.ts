@@ -1,13 +1,11 @@
-import { isDeepStrictEqual } from "node:util";
-import type { ClusterSpiffeIdStatus } from "../api/cluster-spiffe-id.ts";
-import { CLUSTER_SPIFFE_IDS, SPIRE_API_VERSION } from "../api/resources.ts";
+import { CLUSTER_SPIFFE_IDS } from "../api/resources.ts";
 import type { Clock } from "../core/clock.ts";
 import { errorMessage, isSignetError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { KubeClient } from "../kube/client.ts";
-import type { KubeObject, NewObject } from "../kube/types.ts";
-import type { RuleStatus } from "../registration/index.ts";
-import type { Registry, StoredClusterSpiffeId } from "./registry.ts";
+import type { KubeObject } from "../kube/types.ts";
+import type { Registry } from "./registry.ts";
+import { nextStatus, nextUpstreamStatus, statusObject } from "./status-object.ts";
 
 /** Changes that come within this time are written as one. */
 const GATHER_MS = 250;
@@ -15,6 +13,8 @@ const GATHER_MS = 250;
 const MIN_INTERVAL_MS = 1000;
 const RETRY_MS = 5000;
 const CONCURRENT_WRITES = 4;
+/** How long a CRD without our fields is taken for unchanged. */
+const REPROBE_MS = 600_000;
 
 export interface StatusWriterDeps {
   readonly client: KubeClient;
@@ -29,6 +29,7 @@ export async function writeStatuses(deps: StatusWriterDeps, signal: AbortSignal)
   /** UID → the earliest moment for its next write. */
   const due = new Map<string, number>(registry.clusterSpiffeIdUids().map((uid) => [uid, 0]));
   const lastWritten = new Map<string, number>();
+  const crd: CrdKnowledge = { upstreamUntil: 0 };
   const mark = (uids: Iterable<string>): void => {
     for (const uid of uids) {
       if (!due.has(uid)) due.set(uid, (lastWritten.get(uid) ?? 0) + MIN_INTERVAL_MS);
@@ -40,7 +41,7 @@ export async function writeStatuses(deps: StatusWriterDeps, signal: AbortSignal)
       const ready = [...due].filter(([, at]) => at <= clock.now()).map(([uid]) => uid);
       await eachOf(ready, async (uid) => {
         due.delete(uid);
-        const result = await writeStatus(deps, uid);
+        const result = await writeStatus(deps, crd, uid);
         if (result === "gone") lastWritten.delete(uid);
         if (result === "written") lastWritten.set(uid, clock.now());
         if (result === "failed") due.set(uid, clock.now() + RETRY_MS);
@@ -54,14 +55,23 @@ export async function writeStatuses(deps: StatusWriterDeps, signal: AbortSignal)
 
 type WriteResult = "written" | "same" | "gone" | "failed";
 
+/** Until when the installed CRD is known to be SPIRE's own, in milliseconds since the epoch. */
+interface CrdKnowledge {
+  upstreamUntil: number;
+}
+
 async function writeStatus(
-  { client, registry, clock, log }: StatusWriterDeps,
+  deps: StatusWriterDeps,
+  crd: CrdKnowledge,
   uid: string,
 ): Promise<WriteResult> {
+  const { client, registry, clock, log } = deps;
   const object = registry.clusterSpiffeId(uid);
   const rule = registry.statusOf(uid);
   if (object === undefined || rule === undefined) return "gone";
-  const status = nextStatus(rule, object, clock.now());
+  const now = clock.now();
+  const upstream = now < crd.upstreamUntil;
+  const status = upstream ? nextUpstreamStatus(rule, object) : nextStatus(rule, object, now);
   if (status === undefined) return "same";
   try {
     await client.apply<KubeObject>(CLUSTER_SPIFFE_IDS, statusObject(object, status), {
@@ -72,6 +82,10 @@ async function writeStatus(
     return "written";
   } catch (error) {
     if (isSignetError(error, "NOT_FOUND", "CONFLICT")) return "gone";
+    if (!upstream && isUndeclaredField(error)) {
+      rememberUpstream(deps, crd, now);
+      return writeStatus(deps, crd, uid);
+    }
     log.warn(
       { clusterSpiffeId: rule.name, error: errorMessage(error) },
       "the status was not written; trying again",
@@ -80,52 +94,19 @@ async function writeStatus(
   }
 }
 
-/**
- * The status that a ClusterSPIFFEID should have, or undefined when it has it already. The condition's
- * transition time moves only when its status does.
- */
-export function nextStatus(
-  rule: RuleStatus,
-  object: StoredClusterSpiffeId,
-  now: number,
-): ClusterSpiffeIdStatus | undefined {
-  const before = object.status?.conditions?.find(({ type }) => type === "Ready");
-  const status = rule.ready ? "True" : "False";
-  const unmoved = before?.status === status ? before.lastTransitionTime : undefined;
-  const next: ClusterSpiffeIdStatus = {
-    observedGeneration: rule.observedGeneration,
-    stats: rule.stats,
-    conditions: [
-      {
-        type: "Ready",
-        status,
-        observedGeneration: rule.observedGeneration,
-        lastTransitionTime: unmoved ?? new Date(now).toISOString().replace(/\.\d+Z$/, "Z"),
-        reason: rule.reason,
-        message: rule.message,
-      },
-    ],
-    ...(rule.failures.length === 0 ? {} : { failures: [...rule.failures] }),
-  };
-  return isDeepStrictEqual(plain(object.status), plain(next)) ? undefined : next;
+/** Server-side apply refuses a field that the CRD does not declare; there is no reason code for it. */
+function isUndeclaredField(error: unknown): boolean {
+  return errorMessage(error).includes("field not declared in schema");
 }
 
-function plain(status: ClusterSpiffeIdStatus | undefined): unknown {
-  return status === undefined ? undefined : JSON.parse(JSON.stringify(status));
-}
-
-function statusObject(
-  object: StoredClusterSpiffeId,
-  status: ClusterSpiffeIdStatus,
-): NewObject<KubeObject> {
-  // The UID makes the write fail, rather than create or touch a successor of the same name.
-  const { name, uid } = object.metadata;
-  return {
-    apiVersion: SPIRE_API_VERSION,
-    kind: CLUSTER_SPIFFE_IDS.kind,
-    metadata: { name, uid },
-    status,
-  } as NewObject<KubeObject>;
+function rememberUpstream({ log }: StatusWriterDeps, crd: CrdKnowledge, now: number): void {
+  const known = crd.upstreamUntil;
+  crd.upstreamUntil = now + REPROBE_MS;
+  if (known > 0) return;
+  log.warn(
+    {},
+    "the CRD of ClusterSPIFFEIDs is not this version's: their statuses have counters, but no conditions; install the chart with crds.install=true to have both",
+  );
 }
 
 async function eachOf(uids: readonly string[], act: (uid: string) => Promise<void>): Promise<void> {

@@ -20,12 +20,14 @@ export function explainRule(
   const { name: ruleName, uid: ruleUid } = rule.source;
   const outcome = state.evaluations.find((evaluation) => evaluation.rule === rule)?.outcome;
   const spiffeId = outcome && "entry" in outcome ? { spiffeId: outcome.entry.spiffeId } : {};
-  const clause = outcome
-    ? outcomeClause(outcome)
-    : (ruleClause(rule, settings) ??
-      namespaceClause(state, namespace, settings) ??
-      selectorClause(rule as ValidRule, state, namespace));
-  return { rule: ruleName, ruleUid, matched: outcome?.kind === "set", clause, ...spiffeId };
+  const untried = ruleClause(rule, settings) ?? namespaceClause(state, namespace, settings);
+  const { selects, clause } = outcome
+    ? { selects: "pod" as const, clause: outcomeClause(outcome) }
+    : untried === undefined
+      ? trySelectors(rule as ValidRule, state, namespace)
+      : { selects: "untried" as const, clause: untried };
+  const matched = outcome?.kind === "set";
+  return { rule: ruleName, ruleUid, matched, selects, clause, ...spiffeId };
 }
 
 function ruleClause(rule: Rule, settings: Settings): string | undefined {
@@ -50,19 +52,21 @@ function namespaceClause(
   return namespace ? undefined : `namespace ${JSON.stringify(name)} is not known yet`;
 }
 
-function selectorClause(
+function trySelectors(
   rule: ValidRule,
   { pod }: PodState,
   namespace: NamespaceObject | undefined,
-): string {
+): Pick<Explanation, "selects" | "clause"> {
   const byNamespace = rule.namespaceSelector.unmet(namespace?.metadata.labels);
   if (byNamespace !== undefined) {
-    return `namespaceSelector does not match the labels of namespace ${JSON.stringify(pod.metadata.namespace ?? "")}: ${byNamespace}`;
+    const name = JSON.stringify(pod.metadata.namespace ?? "");
+    const clause = `namespaceSelector does not match the labels of namespace ${name}: ${byNamespace}`;
+    return { selects: "neither", clause };
   }
   const byPod = rule.podSelector.unmet(pod.metadata.labels);
   return byPod === undefined
-    ? "it selects the pod, and is about to be applied"
-    : `podSelector does not match the pod's labels: ${byPod}`;
+    ? { selects: "pod", clause: "it selects the pod, and is about to be applied" }
+    : { selects: "namespace", clause: `podSelector does not match the pod's labels: ${byPod}` };
 }
 
 function outcomeClause(outcome: Outcome): string {

@@ -51,6 +51,8 @@ export interface Explanation {
   readonly ruleUid: string;
   /** Whether an entry of this rule is in effect for the pod. */
   readonly matched: boolean;
+  /** How far the selectors agree: with the pod, with its namespace alone, with neither; or they are not ours to try. */
+  readonly selects: "pod" | "namespace" | "neither" | "untried";
   /** Which clause decided, in words. */
   readonly clause: string;
   readonly spiffeId?: string;

@@ -1,5 +1,7 @@
 import type { TestProject } from "vitest/node";
 import { attachCluster, upCluster } from "./cluster/cluster.ts";
+import type { Cluster } from "./cluster/cluster.ts";
+import { waitFor } from "./cluster/exec.ts";
 import { loadImages } from "./images.ts";
 import type { Images } from "./images.ts";
 import { installSignet, uninstallSignet } from "./install.ts";
@@ -27,8 +29,18 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide("images", images);
   return async () => {
     if (found === undefined) return cluster.down();
+    // Pods with a volume need the agents to end.
+    await endingNamespaces(cluster);
     await uninstallSignet(cluster);
   };
+}
+
+/** Waits for the namespaces that test files deleted. */
+async function endingNamespaces(cluster: Cluster): Promise<void> {
+  await waitFor("deleted namespaces to be gone", 120_000, async () => {
+    const phases = ["get", "namespaces", "-o", "jsonpath={.items[*].status.phase}"];
+    return (await cluster.kubectl(phases)).includes("Terminating") ? undefined : true;
+  });
 }
 
 function log(line: string): void {

@@ -26,7 +26,13 @@ export function fakeRegistry(): FakeRegistry {
         .filter((pod) => pod.spec.nodeName === node)
         .map((pod) => ({ pod, entries: entries.get(pod.metadata.uid) ?? [] })),
     explainPod: () => [
-      { rule: "web", ruleUid: "u", matched: false, clause: "podSelector does not match" },
+      {
+        rule: "web",
+        ruleUid: "u",
+        matched: false,
+        selects: "namespace",
+        clause: "podSelector does not match",
+      },
     ],
     fetchPod: async (namespace, name) => api.get(`${namespace}/${name}`),
     subscribe(listener) {

@@ -563,6 +563,10 @@ describe("explaining a pod", () => {
       'h-masked false: masked by "g-gives", which gives the same SPIFFE ID for the same selectors',
     ]);
     expect(clauses[6]?.spiffeId).toBe("spiffe://example.org/ns/shop/sa/till");
+    expect(clauses.map(({ selects }) => selects)).toEqual([
+      ...["untried", "untried", "neither", "namespace"],
+      ...["pod", "pod", "pod", "pod"],
+    ]);
   });
 
   it("says when the namespace is ignored or unknown, and the pod unscheduled or finished", () => {

@@ -445,11 +445,6 @@ export declare type NodeGetVolumeStatsResponse = Message<"csi.v1.NodeGetVolumeSt
    * @generated from field: repeated csi.v1.VolumeUsage usage = 1;
    */
   usage: VolumeUsage[];
-
-  /**
-   * @generated from field: csi.v1.VolumeCondition volume_condition = 2;
-   */
-  volumeCondition?: VolumeCondition | undefined;
 };
 
 /**
@@ -513,27 +508,6 @@ export enum VolumeUsage_Unit {
  * Describes the enum csi.v1.VolumeUsage.Unit.
  */
 export declare const VolumeUsage_UnitSchema: GenEnum<VolumeUsage_Unit>;
-
-/**
- * @generated from message csi.v1.VolumeCondition
- */
-export declare type VolumeCondition = Message<"csi.v1.VolumeCondition"> & {
-  /**
-   * @generated from field: bool abnormal = 1;
-   */
-  abnormal: boolean;
-
-  /**
-   * @generated from field: string message = 2;
-   */
-  message: string;
-};
-
-/**
- * Describes the message csi.v1.VolumeCondition.
- * Use `create(VolumeConditionSchema)` to create a new message.
- */
-export declare const VolumeConditionSchema: GenMessage<VolumeCondition>;
 
 /**
  * @generated from message csi.v1.NodeGetCapabilitiesRequest
@@ -624,11 +598,6 @@ export enum NodeServiceCapability_RPC_Type {
    * @generated from enum value: EXPAND_VOLUME = 3;
    */
   EXPAND_VOLUME = 3,
-
-  /**
-   * @generated from enum value: VOLUME_CONDITION = 4;
-   */
-  VOLUME_CONDITION = 4,
 
   /**
    * @generated from enum value: SINGLE_NODE_MULTI_WRITER = 5;

@@ -1,0 +1,123 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { noLeakedVolumes, volumesOn } from "../mounts.ts";
+import { clusterSpiffeId, isReady, MOUNT_PATH, openWorld } from "../world.ts";
+import type { Json, World } from "../world.ts";
+
+const NS = "e2e-scale";
+const REPLICAS = 60;
+const labels = { app: "scale" };
+let world: World;
+
+beforeAll(async () => {
+  world = await openWorld();
+  await world.namespace(NS);
+  await world.apply(
+    clusterSpiffeId(NS, NS, {
+      spiffeIDTemplate: "spiffe://{{ .TrustDomain }}/pod/{{ .PodMeta.Name }}",
+      podSelector: { matchLabels: labels },
+    }),
+  );
+});
+
+afterAll(async () => {
+  await world.remove("clusterspiffeid", NS);
+  await world.remove("namespace", NS, undefined, ["--wait=false"]);
+});
+
+/** Ends at once, and so is never Ready, where the pair does not verify when the container starts. */
+const script = [
+  `cd ${MOUNT_PATH}`,
+  "openssl verify -CAfile ca.crt tls.crt",
+  'test "$(openssl x509 -in tls.crt -noout -pubkey)" = "$(openssl pkey -in tls.key -pubout)"',
+  "openssl x509 -in tls.crt -noout -ext subjectAltName",
+  "exec sleep 3600",
+].join(" && ");
+
+function deployment(): Json {
+  const requests = { cpu: "1m", memory: "4Mi" };
+  return {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name: "scale", namespace: NS },
+    spec: {
+      replicas: REPLICAS,
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: {
+          terminationGracePeriodSeconds: 1,
+          topologySpreadConstraints: [
+            {
+              maxSkew: 1,
+              topologyKey: "kubernetes.io/hostname",
+              whenUnsatisfiable: "DoNotSchedule",
+              labelSelector: { matchLabels: labels },
+              nodeTaintsPolicy: "Honor",
+            },
+          ],
+          containers: [
+            {
+              name: "main",
+              image: world.images.workload,
+              command: ["sh", "-c", script],
+              resources: { requests },
+            },
+          ],
+        },
+      },
+    },
+  };
+}
+
+const pods = (): Promise<Json[]> => world.list("pods", ["-n", NS, "-l", "app=scale"]);
+
+it("gives sixty pods that start at once their own SVIDs, and leaves no mount when they go", async () => {
+  const start = Date.now();
+  await world.apply(deployment());
+  const ready = await world.until(
+    "sixty pods to be Ready",
+    async () => {
+      const found = (await pods()).filter(isReady);
+      return found.length === REPLICAS ? found : undefined;
+    },
+    200_000,
+  );
+  console.log(`e2e: ${REPLICAS} pods Ready after ${((Date.now() - start) / 1000).toFixed(1)} s`);
+  const restarts = ready.map((pod) => pod.status.containerStatuses[0].restartCount);
+  expect(restarts.every((count) => count === 0)).toBe(true);
+  expect(new Set(ready.map((pod) => pod.spec.nodeName))).toEqual(new Set(world.cluster.workers));
+
+  const logs = await world.cluster.kubectl(
+    `logs -n ${NS} -l app=scale --tail=-1 --prefix --max-log-requests=${REPLICAS}`.split(" "),
+    { timeoutMs: 120_000 },
+  );
+  const seen = [...logs.matchAll(/^\[pod\/([^/]+)\/main\] .*URI:(\S+)$/gm)];
+  const expected = ready.map(({ metadata: { name } }) => [
+    name,
+    `spiffe://example.org/pod/${name}`,
+  ]);
+  expect(new Map(seen.map(([, pod, uri]) => [pod, uri]))).toEqual(new Map(expected as []));
+  expect(logs.match(/tls\.crt: OK/g)).toHaveLength(REPLICAS);
+
+  for (const node of world.cluster.workers) {
+    const uids = ready.filter(({ spec }) => spec.nodeName === node).map((pod) => pod.metadata.uid);
+    expect((await volumesOn(world, node)).mounted).toEqual(expect.arrayContaining(uids));
+  }
+  const { stats } = (
+    await world.until("the counters", async () => {
+      const object = await world.get("clusterspiffeid", NS);
+      return object.status?.stats?.entriesToSet === REPLICAS ? object : undefined;
+    })
+  ).status;
+  expect(stats.podEntryRenderFailures).toBe(0);
+
+  const removal = Date.now();
+  await world.remove("deployment", "scale", NS);
+  await world.until(
+    "all pods to be gone",
+    async () => ((await pods()).length === 0 ? true : undefined),
+    120_000,
+  );
+  console.log(`e2e: all gone after ${((Date.now() - removal) / 1000).toFixed(1)} s`);
+  await noLeakedVolumes(world);
+});

@@ -1,0 +1,88 @@
+import { readFileSync } from "node:fs";
+import { ScalarType } from "@bufbuild/protobuf";
+import type { DescEnum, DescField, DescFile, DescMessage } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import { file_csi_v1_csi } from "../../src/rpc/gen/csi/v1/csi_pb.js";
+import { file_pluginregistration_v1_registration } from "../../src/rpc/gen/pluginregistration/v1/registration_pb.js";
+import { methodDefinition } from "../../src/rpc/service.ts";
+
+type Declarations<T> = Readonly<Record<string, Readonly<Record<string, T>>>>;
+
+/** What the published Go modules declare; golden/protos/main.go writes it. */
+interface Published {
+  readonly rpcs: Readonly<Record<string, string>>;
+  readonly messages: Declarations<string>;
+  readonly enums: Declarations<number>;
+}
+
+const published = JSON.parse(
+  readFileSync(new URL("../golden/protos/descriptors.json", import.meta.url), "utf8"),
+) as Published;
+
+const FILES: readonly [string, DescFile][] = [
+  ["csi.v1", file_csi_v1_csi],
+  ["pluginregistration", file_pluginregistration_v1_registration],
+];
+
+function allMessages(messages: readonly DescMessage[]): DescMessage[] {
+  return messages.flatMap((message) => [message, ...allMessages(message.nestedMessages)]);
+}
+
+function allEnums(file: DescFile): DescEnum[] {
+  return [...file.enums, ...allMessages(file.messages).flatMap((message) => message.nestedEnums)];
+}
+
+/** A field in the words of a .proto file, as golden/protos/main.go writes it. */
+function declaration(field: DescField): string {
+  const type = (scalar: ScalarType | undefined): string =>
+    field.message?.typeName ?? field.enum?.typeName ?? ScalarType[scalar ?? 0]?.toLowerCase() ?? "";
+  const { number } = field;
+  if (field.fieldKind === "map") {
+    const value = field.mapKind === "scalar" ? field.scalar : undefined;
+    return `map<${ScalarType[field.mapKey]?.toLowerCase()}, ${type(value)}> = ${number}`;
+  }
+  const text = `${type(field.scalar)} = ${number}`;
+  if (field.fieldKind === "list") return `repeated ${text}`;
+  if (field.proto.proto3Optional) return `optional ${text}`;
+  return field.oneof ? `oneof ${field.oneof.name}: ${text}` : text;
+}
+
+describe.each(FILES)("our %s", (packageName, file) => {
+  it("is the package of that name", () => {
+    expect(file.proto.package).toBe(packageName);
+    expect(file.messages.length).toBeGreaterThan(0);
+    expect(file.services.length).toBeGreaterThan(0);
+  });
+
+  it.each(allMessages(file.messages))(
+    "declares only fields that $typeName has, as it has them",
+    (message) => {
+      const theirs = published.messages[message.typeName];
+      expect(theirs, "no such message").toBeDefined();
+      const ours = message.fields.map((field) => [field.name, declaration(field)] as const);
+      const same = ours.map(([name]) => [name, theirs?.[name]]);
+      expect(Object.fromEntries(ours)).toEqual(Object.fromEntries(same));
+    },
+  );
+
+  it("gives enum values the numbers that they have there", () => {
+    for (const { typeName, values } of allEnums(file)) {
+      const ours = Object.fromEntries(values.map(({ name, number }) => [name, number]));
+      expect(published.enums).toMatchObject({ [typeName]: ours });
+    }
+  });
+
+  it("serves and calls only RPCs that exist, under their paths", () => {
+    const ours = file.services.flatMap((service) =>
+      service.methods.map((method) => {
+        const { path, requestStream, responseStream } = methodDefinition(method);
+        const request = `${requestStream ? "stream " : ""}${method.input.typeName}`;
+        return [
+          path,
+          `${request} returns ${responseStream ? "stream " : ""}${method.output.typeName}`,
+        ];
+      }),
+    );
+    expect(published.rpcs).toMatchObject(Object.fromEntries(ours));
+  });
+});
