@@ -1,7 +1,7 @@
 import type { World } from "./world.ts";
 
 /** What a test file made and takes away when it is done. */
-export interface Belongings {
+interface Belongings {
   readonly namespaces: readonly string[];
   readonly clusterSpiffeIds: readonly string[];
 }

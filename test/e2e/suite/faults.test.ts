@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { noLeakedVolumes, volumesOn } from "../mounts.ts";
-import { rotatedSince, witnessPod } from "../witness.ts";
+import { hear, rotatedSince, witnessPod } from "../witness.ts";
 import {
   clusterSpiffeId,
   NAMESPACE,
@@ -192,6 +192,11 @@ describe("after all faults", () => {
     for (const [n, node] of nodes.entries()) {
       const { metadata } = await world.get("pod", witness(n), NS);
       expect((await volumesOn(world, node)).mounted).toContain(metadata.uid);
+      const { rotations } = await hear(world, NS, witness(n));
+      const left = rotations.slice(1).map(({ at }, n) => (rotations[n]?.notAfter ?? 0) - at);
+      console.log(
+        `e2e: ${left.length} rotations, never later than ${Math.min(...left)} ms before expiry`,
+      );
     }
     await world.cluster.kubectl(["delete", "pods", "--all", "-n", NS], { timeoutMs: 120_000 });
     await noLeakedVolumes(world);
