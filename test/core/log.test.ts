@@ -17,7 +17,7 @@ it("writes JSON lines and never what a secret field holds", () => {
   expect(lines).toHaveLength(1);
   expect(out).not.toContain("s3cret");
   expect(JSON.parse(lines[0] ?? "")).toMatchObject({
-    component: "test",
+    role: "test",
     msg: "hello",
     pod: "a/b",
     level: "info",
