@@ -4,6 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import { isSignetError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { EntryRegistry, RegistryListener } from "../issuer/ports.ts";
+import { Cache } from "../kube/cache.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { startReflector } from "../kube/reflector.ts";
 import type { Reflector, ReflectorHandler } from "../kube/reflector.ts";
@@ -41,7 +42,7 @@ export interface Registry extends EntryRegistry {
 export function startRegistry(deps: RegistryDeps): Registry {
   const listeners = new Set<RegistryListener>();
   const statusListeners = new Set<(uids: Iterable<string>) => void>();
-  const resources = new Map<string, StoredClusterSpiffeId>();
+  const resources = new Cache<StoredClusterSpiffeId>({ log: deps.log });
   const index = new RegistrationIndex(deps.options, (change: Change) => {
     for (const [podUid, nodeName] of change.pods) {
       for (const listener of listeners) listener.entriesChanged(podUid, nodeName);
@@ -78,8 +79,8 @@ export function startRegistry(deps: RegistryDeps): Registry {
     podsOfNode: (nodeName) => index.podsOfNode(nodeName),
     explainPod: (uid) => index.explainPod(uid),
     statusOf: (uid) => index.statusOf(uid),
-    clusterSpiffeId: (uid) => resources.get(uid),
-    clusterSpiffeIdUids: () => [...resources.keys()],
+    clusterSpiffeId: (uid) => resources.byUid(uid),
+    clusterSpiffeIdUids: () => resources.list().map(({ metadata }) => metadata.uid),
     fetchPod: (namespace, name) => fetchPod(deps.client, namespace, name),
     subscribe: (listener) => subscribe(listeners, listener),
     onStatus: (listener) => subscribe(statusListeners, listener),
@@ -149,23 +150,22 @@ function isEnding(pod: Pod): boolean {
 
 function clusterSpiffeIdHandler(
   index: RegistrationIndex,
-  resources: Map<string, StoredClusterSpiffeId>,
+  resources: Cache<StoredClusterSpiffeId>,
   tellStatus: (uids: Iterable<string>) => void,
 ): ReflectorHandler<StoredClusterSpiffeId> {
   return {
     replace(objects) {
-      resources.clear();
-      for (const object of objects) resources.set(object.metadata.uid, object);
+      resources.replace(objects);
       index.replaceClusterSpiffeIds(objects);
-      tellStatus(resources.keys());
+      tellStatus(objects.map(({ metadata }) => metadata.uid));
     },
     apply(object) {
-      resources.set(object.metadata.uid, object);
+      resources.apply(object);
       index.applyClusterSpiffeId(object);
       tellStatus([object.metadata.uid]);
     },
     remove(object) {
-      resources.delete(object.metadata.uid);
+      resources.remove(object);
       index.removeClusterSpiffeId(object);
     },
   };

@@ -1,8 +1,10 @@
+import { once } from "node:events";
 import { CLUSTER_SPIFFE_IDS } from "../api/resources.ts";
 import type { Clock } from "../core/clock.ts";
 import { errorMessage, isSignetError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { KubeClient } from "../kube/client.ts";
+import { createQueue } from "../kube/queue.ts";
 import type { KubeObject } from "../kube/types.ts";
 import type { Registry } from "./registry.ts";
 import { nextStatus, nextUpstreamStatus, statusObject } from "./status-object.ts";
@@ -11,7 +13,7 @@ import { nextStatus, nextUpstreamStatus, statusObject } from "./status-object.ts
 const GATHER_MS = 250;
 /** A ClusterSPIFFEID is not written more often than this while pods come and go. */
 const MIN_INTERVAL_MS = 1000;
-const RETRY_MS = 5000;
+const BACKOFF = { initialMs: 1000, maxMs: 60_000 };
 const CONCURRENT_WRITES = 4;
 /** How long a CRD without our fields is taken for unchanged. */
 const REPROBE_MS = 600_000;
@@ -20,52 +22,52 @@ export interface StatusWriterDeps {
   readonly client: KubeClient;
   readonly registry: Registry;
   readonly clock: Clock;
+  readonly random: () => number;
   readonly log: Log;
 }
 
 /** The leader's part: writes what changed into the status of ClusterSPIFFEIDs until `signal` aborts. */
 export async function writeStatuses(deps: StatusWriterDeps, signal: AbortSignal): Promise<void> {
   const { registry, clock } = deps;
-  /** UID → the earliest moment for its next write. */
-  const due = new Map<string, number>(registry.clusterSpiffeIdUids().map((uid) => [uid, 0]));
-  const lastWritten = new Map<string, number>();
   const crd: CrdKnowledge = { upstreamUntil: 0 };
-  const mark = (uids: Iterable<string>): void => {
+  const lastWritten = new Map<string, number>();
+  const queue = createQueue({
+    ...deps,
+    workers: CONCURRENT_WRITES,
+    backoff: BACKOFF,
+    async reconcile(uid, stop) {
+      const result = await writeStatus({ ...deps, crd, stop }, uid);
+      if (result === "gone") lastWritten.delete(uid);
+      if (result === "written") lastWritten.set(uid, clock.now());
+    },
+  });
+  const unsubscribe = registry.onStatus((uids) => {
     for (const uid of uids) {
-      if (!due.has(uid)) due.set(uid, (lastWritten.get(uid) ?? 0) + MIN_INTERVAL_MS);
+      const earliest = (lastWritten.get(uid) ?? 0) + MIN_INTERVAL_MS;
+      queue.addAfter(uid, Math.max(GATHER_MS, earliest - clock.now()));
     }
-  };
-  const unsubscribe = registry.onStatus(mark);
-  try {
-    while (!signal.aborted) {
-      const ready = [...due].filter(([, at]) => at <= clock.now()).map(([uid]) => uid);
-      await eachOf(ready, async (uid) => {
-        due.delete(uid);
-        const result = await writeStatus(deps, crd, uid);
-        if (result === "gone") lastWritten.delete(uid);
-        if (result === "written") lastWritten.set(uid, clock.now());
-        if (result === "failed") due.set(uid, clock.now() + RETRY_MS);
-      });
-      await clock.sleep(GATHER_MS, signal).catch(() => undefined);
-    }
-  } finally {
-    unsubscribe();
-  }
+  });
+  for (const uid of registry.clusterSpiffeIdUids()) queue.add(uid);
+  queue.start();
+  if (!signal.aborted) await once(signal, "abort");
+  unsubscribe();
+  await queue.stop();
 }
 
-type WriteResult = "written" | "same" | "gone" | "failed";
+type WriteResult = "written" | "same" | "gone";
 
 /** Until when the installed CRD is known to be SPIRE's own, in milliseconds since the epoch. */
 interface CrdKnowledge {
   upstreamUntil: number;
 }
 
-async function writeStatus(
-  deps: StatusWriterDeps,
-  crd: CrdKnowledge,
-  uid: string,
-): Promise<WriteResult> {
-  const { client, registry, clock, log } = deps;
+interface WriteDeps extends StatusWriterDeps {
+  readonly crd: CrdKnowledge;
+  readonly stop: AbortSignal;
+}
+
+async function writeStatus(deps: WriteDeps, uid: string): Promise<WriteResult> {
+  const { client, registry, clock, crd } = deps;
   const object = registry.clusterSpiffeId(uid);
   const rule = registry.statusOf(uid);
   if (object === undefined || rule === undefined) return "gone";
@@ -78,19 +80,14 @@ async function writeStatus(
       fieldManager: "signet-status",
       force: true,
       subresource: "status",
+      signal: deps.stop,
     });
     return "written";
   } catch (error) {
     if (isSignetError(error, "NOT_FOUND", "CONFLICT")) return "gone";
-    if (!upstream && isUndeclaredField(error)) {
-      rememberUpstream(deps, crd, now);
-      return writeStatus(deps, crd, uid);
-    }
-    log.warn(
-      { clusterSpiffeId: rule.name, error: errorMessage(error) },
-      "the status was not written; trying again",
-    );
-    return "failed";
+    if (upstream || !isUndeclaredField(error)) throw error;
+    rememberUpstream(deps, now);
+    return writeStatus(deps, uid);
   }
 }
 
@@ -99,7 +96,7 @@ function isUndeclaredField(error: unknown): boolean {
   return errorMessage(error).includes("field not declared in schema");
 }
 
-function rememberUpstream({ log }: StatusWriterDeps, crd: CrdKnowledge, now: number): void {
+function rememberUpstream({ crd, log }: WriteDeps, now: number): void {
   const known = crd.upstreamUntil;
   crd.upstreamUntil = now + REPROBE_MS;
   if (known > 0) return;
@@ -107,12 +104,4 @@ function rememberUpstream({ log }: StatusWriterDeps, crd: CrdKnowledge, now: num
     {},
     "the CRD of ClusterSPIFFEIDs is not this version's: their statuses have counters, but no conditions; install the chart with crds.install=true to have both",
   );
-}
-
-async function eachOf(uids: readonly string[], act: (uid: string) => Promise<void>): Promise<void> {
-  const queue = [...uids];
-  const work = async (): Promise<void> => {
-    for (let uid = queue.shift(); uid !== undefined; uid = queue.shift()) await act(uid);
-  };
-  await Promise.all(Array.from({ length: CONCURRENT_WRITES }, work));
 }

@@ -47,7 +47,7 @@ async function lead(
   trust: Trust,
   { owner, signal }: { owner: OwnerReference | undefined; signal: AbortSignal },
 ): Promise<void> {
-  const { client, clock, registry, namespace, config } = context;
+  const { client, clock, random, registry, namespace, config } = context;
   const log = context.log.child({ component: "leader" });
   const bundle = trust.bundle();
   const key = { namespace, name: config.operator.bundleConfigMapName };
@@ -56,7 +56,7 @@ async function lead(
     trust.ca().rotate(signal),
     publishBundle({ client, key, owner, bundle, clock, log }, signal),
     keepCaBundle({ client, name, bundle, clock, log }, signal),
-    writeStatuses({ client, registry, clock, log }, signal),
+    writeStatuses({ client, registry, clock, random, log }, signal),
   ]);
 }
 

@@ -53,7 +53,10 @@ function lead(): void {
     random: Math.random,
     log: silentLog(),
   });
-  writing = writeStatuses({ client, registry, clock, log: warningLog() }, leading.signal);
+  writing = writeStatuses(
+    { client, registry, clock, random: Math.random, log: warningLog() },
+    leading.signal,
+  );
 }
 
 function putRule(name: string, template = "spiffe://{{ .TrustDomain }}/{{ .PodMeta.Name }}"): void {
