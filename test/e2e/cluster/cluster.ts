@@ -18,7 +18,7 @@ import { clusterFolder, forgetRecord, readRecord, writeRecord } from "./record.t
 import type { ClusterRecord } from "./record.ts";
 import { stepKey } from "./steps.ts";
 import type { Log, Workshop } from "./steps.ts";
-import { deleteCluster } from "./teardown.ts";
+import { deleteCluster, stopIdleEngine } from "./teardown.ts";
 
 export type { RunOptions, RunResult } from "./exec.ts";
 export type { Component, ContainerTarget } from "./faults.ts";
@@ -101,7 +101,10 @@ export async function downCluster(
 ): Promise<void> {
   const name = checkedName(options.name ?? defaultName);
   const shop = workshop(options.log);
-  const down = async (): Promise<void> => deleteCluster(shop, name);
+  const down = async (): Promise<void> => {
+    await deleteCluster(shop, name);
+    await stopIdleEngine(shop);
+  };
   await withLock(shop.places.locks, `cluster-${name}`, down, shop.log);
 }
 

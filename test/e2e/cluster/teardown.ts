@@ -19,6 +19,15 @@ export async function deleteCluster(shop: Workshop, name: string): Promise<void>
   shop.log(`cluster ${name}: deleted`);
 }
 
+/** Ends our own engine when no cluster needs it any more; it starts again with the next one. */
+export async function stopIdleEngine(shop: Workshop): Promise<void> {
+  const own = ownEngine(shop);
+  if (!(await answers(own.env))) return;
+  if ((await docker(own, ["ps", "-aq", "--filter", `label=${clusterLabel}`])) !== "") return;
+  await stopOwnEngine(shop);
+  shop.log("engine: stopped");
+}
+
 /** Deletes every cluster of this cache and ends our own engine; built images and programs stay for the next time. */
 export async function prune(shop: Workshop): Promise<void> {
   const own = ownEngine(shop);
