@@ -78,6 +78,10 @@ async function prepare(): Promise<Bench> {
     registry.setPod(pod);
     registry.setEntries(pod.metadata.uid, [fakeEntry(pod)]);
   }
+  registry.setPod({
+    ...fakePod("a"),
+    metadata: { name: "a", namespace: "signet-system", uid: "uid-a" },
+  });
   const api = await fakeTokenIssuer();
   const serving = await createServingCertificate(issuer, {
     dnsNames: ["localhost"],

@@ -19,7 +19,7 @@ const SPREAD = 0.1;
 const MIN_RENEWAL_GAP_MS = 1000;
 const RETRY = { initialMs: 1000, maxMs: 60_000 };
 const MIN_RETRY_MS = 250;
-const DENIED_MIN_MS = 30_000;
+const DENIED_MIN_MS = 1000;
 const DENIED_MAX_MS = 300_000;
 
 /** Validity of an SVID, and now; milliseconds since the epoch. */
@@ -63,7 +63,7 @@ export function retryDelay(attempt: number, remaining: number, random: Random): 
 
 /**
  * Milliseconds until a pod is asked for again that the operator refused: five minutes, or a quarter of
- * what is left of the SVID, and at least half a minute.
+ * what is left of the SVID, since a replica that lags may have refused it. At least a second.
  */
 export function deniedDelay(remaining: number, random: Random): number {
   const bounded = remaining > 0 ? Math.min(DENIED_MAX_MS, remaining / 4) : DENIED_MAX_MS;

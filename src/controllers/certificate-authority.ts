@@ -76,7 +76,7 @@ export async function openCertificateAuthority(deps: CaControllerDeps): Promise<
 
 async function loadOrCreate(deps: CaControllerDeps): Promise<StoredJournal> {
   const stored = await deps.secret.load();
-  if (stored !== undefined) return stored;
+  if (stored !== undefined) return revive(deps, stored);
   const { journal } = await rotateJournal(
     emptyJournal(deps.trustDomain),
     deps.clock.now(),
@@ -92,6 +92,25 @@ async function loadOrCreate(deps: CaControllerDeps): Promise<StoredJournal> {
     if (made === undefined)
       throw new SignetError("UNAVAILABLE", "the CA Secret came and went; try again");
     return made;
+  }
+}
+
+/**
+ * A journal whose active authority has expired signs nothing, not even the certificate a leader needs to be of use:
+ * whoever opens it after such a pause takes the steps that are due, leader or not.
+ */
+async function revive(deps: CaControllerDeps, stored: StoredJournal): Promise<StoredJournal> {
+  const active = activeX509Authority(stored.journal);
+  const now = deps.clock.now();
+  if (active !== undefined && now < active.notAfter) return stored;
+  const { journal } = await rotateJournal(stored.journal, now, deps.rotation);
+  try {
+    const revived = await deps.secret.update(journal, stored);
+    deps.log.warn({}, "the active authority had expired; the next one signs now");
+    return revived;
+  } catch (error) {
+    if (!isSignetError(error, "CONFLICT")) throw error;
+    return (await deps.secret.load()) ?? stored;
   }
 }
 
@@ -116,7 +135,7 @@ async function rotate(
 
 /** Does what is due; resolves with when the next step is, in milliseconds since the epoch. */
 async function rotateOnce(deps: CaControllerDeps, state: LiveSource<CaState>): Promise<number> {
-  const { stored } = state.get();
+  const stored = await reconcileStored(deps, state);
   const result = await rotateJournal(stored.journal, deps.clock.now(), deps.rotation);
   if (result.journal === stored.journal) return result.nextAt;
   try {
@@ -129,6 +148,27 @@ async function rotateOnce(deps: CaControllerDeps, state: LiveSource<CaState>): P
   }
   for (const step of result.steps) deps.log.info({ step }, "CA rotated");
   return result.nextAt;
+}
+
+/** Makes sure that the Secret holds what is in use: it may be gone, or somebody put an old backup in its place. */
+async function reconcileStored(
+  deps: CaControllerDeps,
+  state: LiveSource<CaState>,
+): Promise<StoredJournal> {
+  const used = state.get().stored;
+  const found = await deps.secret.load();
+  if (found?.resourceVersion === used.resourceVersion) return used;
+  if (found !== undefined && !isOlder(found.journal, used.journal)) {
+    state.set(toState(found, deps.trustDomain));
+    return found;
+  }
+  const written =
+    found === undefined
+      ? await deps.secret.create(used.journal)
+      : await deps.secret.update(used.journal, found);
+  deps.log.warn({ missing: found === undefined }, "wrote the CA journal in use back to its Secret");
+  state.set(toState(written, deps.trustDomain));
+  return written;
 }
 
 /** What to go on with when the Secret changed under us: the newer of both journals, on the Secret's version. */

@@ -10,6 +10,8 @@ import type { CaState } from "./certificate-authority.ts";
 /** Lifetime of the operator's own certificates; also capped by the authority's. */
 const TTL_MS = 24 * 3_600_000;
 const RETRY_MS = 1000;
+/** Timers stand still while a machine is suspended: the clock is looked at this often. */
+const LONGEST_PAUSE_MS = 60_000;
 
 export interface ServingCertificateDeps {
   readonly ca: Live<CaState>;
@@ -44,10 +46,11 @@ export async function openServingCertificate(
         const unsubscribe = ca.subscribe(look);
         // The authority may have changed while the last certificate was made.
         look(ca.get());
-        const pause = Math.max(0, halfLife - clock.now());
+        const pause = Math.min(LONGEST_PAUSE_MS, Math.max(0, halfLife - clock.now()));
         await clock.sleep(pause, AbortSignal.any([signal, changed.signal])).catch(() => undefined);
         unsubscribe();
         if (signal.aborted) return;
+        if (!changed.signal.aborted && clock.now() < halfLife) continue;
         try {
           issuer = ca.get().issuer;
           material.set(await issueServing(deps, issuer));

@@ -15,6 +15,9 @@ const duration = z
     ),
   );
 
+/** Certificates count in seconds. */
+const lifetime = duration.refine((ms) => ms >= 1000, "must be at least 1s");
+
 const port = z.int().min(1).max(65535);
 
 const operatorSchema = z.strictObject({
@@ -34,8 +37,8 @@ const operatorSchema = z.strictObject({
   watchClassless: z.boolean().default(true),
   /** Unanchored regular expressions, as in SPIRE's controller. */
   ignoreNamespaces: z.array(z.string()).default(["^kube-system$", "^kube-public$"]),
-  x509SvidTtl: duration.default(3_600_000),
-  caTtl: duration.default(90 * 86_400_000),
+  x509SvidTtl: lifetime.default(3_600_000),
+  caTtl: lifetime.default(90 * 86_400_000),
   caKeyType: z.enum(["ec-p256", "ec-p384"]).default("ec-p256"),
   issuerPort: port.default(8443),
   webhookPort: port.default(9443),

@@ -20,7 +20,8 @@ interface RecoveryContext extends VolumeDeps {
 export async function recoverVolumes(context: RecoveryContext): Promise<void> {
   const { states, log, store } = context;
   const { states: found, broken } = await states.loadAll();
-  for (const file of broken) log.warn({ file }, "volume state was not readable and is removed");
+  for (const file of broken)
+    log.warn({ file }, "volume state was not readable; its volume is not looked after");
   for (const state of found) {
     try {
       await recoverVolume(context, state);

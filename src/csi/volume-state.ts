@@ -52,7 +52,10 @@ export interface VolumeStateStore {
   save(state: VolumeState): Promise<void>;
   /** Removes the volume's file, if there is one. */
   remove(id: string): Promise<void>;
-  /** Every volume's state; files that hold none are removed and named in `broken`. */
+  /**
+   * Every volume's state. Files that hold none are named in `broken`, and removed unless they could not be
+   * read or another version wrote them.
+   */
   loadAll(): Promise<{ states: VolumeState[]; broken: string[] }>;
 }
 
@@ -81,13 +84,16 @@ export function createVolumeStateStore(folder: string): VolumeStateStore {
       const broken: string[] = [];
       await mkdir(folder, { recursive: true, mode: 0o700 });
       for (const name of await readdir(folder)) {
-        const state = decodeState(await readFile(join(folder, name), "utf8").catch(() => ""));
+        const text = await readFile(join(folder, name), "utf8").catch(() => undefined);
+        const state = decodeState(text ?? "");
         if (state !== undefined && name === `${fileName(state.id)}.json`) {
           states.push(state);
-        } else {
-          broken.push(name);
-          await rm(join(folder, name), { recursive: true, force: true });
+          continue;
         }
+        broken.push(name);
+        // What another version wrote, or what could not be read this time, may still describe a live volume.
+        if (text === undefined || isOtherVersion(text)) continue;
+        await rm(join(folder, name), { recursive: true, force: true });
       }
       return { states, broken };
     },
@@ -126,6 +132,15 @@ export function decodeState(json: string): VolumeState | undefined {
   if (!parsed.success) return undefined;
   const { version: _, gid, ...state } = parsed.data;
   return { ...state, gid };
+}
+
+function isOtherVersion(json: string): boolean {
+  try {
+    const version = (JSON.parse(json) as { version?: unknown } | null)?.version;
+    return typeof version === "number" && version !== 1;
+  } catch {
+    return false;
+  }
 }
 
 /** kubelet's IDs are file names; any other becomes one by its hash. */

@@ -37,6 +37,15 @@ export function admitAgent(
   return { nodeName, podUid: claims.podUid, expiresAt: claims.expiresAt };
 }
 
+/** Checks that the agent's own pod still is where its token says. Throws UNAUTHENTICATED. */
+export function checkAgentPod(pod: PodObject | undefined, agent: Agent): void {
+  if (pod?.metadata.uid === agent.podUid && pod.spec.nodeName === agent.nodeName) return;
+  throw new SignetError(
+    "UNAUTHENTICATED",
+    `the agent's token was made for a pod that no longer runs on node ${agent.nodeName}`,
+  );
+}
+
 /** Checks that a pod's own token speaks for the pod that the agent asks for. Throws PERMISSION_DENIED. */
 export function checkPodToken(claims: TokenClaims, podUid: string, agent: Agent): void {
   if (claims.podUid !== podUid) {

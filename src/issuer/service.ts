@@ -9,6 +9,7 @@ import type { Issuer } from "../rpc/gen/signet/agent/v1/agent_pb.js";
 import type { CallContext, Handlers } from "../rpc/server.ts";
 import {
   admitAgent,
+  checkAgentPod,
   checkNotEnding,
   checkPod,
   checkPodToken,
@@ -88,8 +89,7 @@ async function attest(deps: IssuerDeps, request: Attest, context: CallContext): 
   checkNotEnding(pod);
   const entries = await entriesFor(deps, pod, { noWait: request.noWait, context });
   // Waiting may have taken long: what was true of the pod then is checked again.
-  const current = deps.registry.pod(request.podUid);
-  if (current) checkPod(current, request.podUid, agent);
+  checkNotEnding(checkPod(deps.registry.pod(request.podUid), request.podUid, agent));
   const response = await issue(deps, entries, Buffer.from(request.publicKey));
   deps.onIssued("attest", entries.length, deps.clock.now() - startedAt);
   deps.log.info(
@@ -120,7 +120,15 @@ async function authenticateAgent(deps: IssuerDeps, context: CallContext): Promis
     );
   }
   const claims = await deps.tokens.verify(header.slice("Bearer ".length));
-  return admitAgent(claims, deps.agentAccount, (uid) => deps.registry.pod(uid)?.spec.nodeName);
+  const agent = admitAgent(
+    claims,
+    deps.agentAccount,
+    (uid) => deps.registry.pod(uid)?.spec.nodeName,
+  );
+  // A token outlives its pod; the signature alone does not tell.
+  const at = { namespace: claims.namespace, name: claims.podName, uid: claims.podUid };
+  checkAgentPod(await findPod(deps, at, agent), agent);
+  return agent;
 }
 
 interface PodAddress {

@@ -37,8 +37,12 @@ export interface TokenVerifierOptions {
 
 /** Larger than any service-account token; keeps a caller from making us hash megabytes. */
 const MAX_TOKEN_CHARS = 16 * 1024;
-/** An unknown key ID makes us ask again, but not more often than this. */
+/** An unknown key ID or issuer makes us ask again, but not more often than this. */
 const REFETCH_MS = 5000;
+/** Keys older than this are asked for again, so that one that was withdrawn is not trusted for ever. */
+const MAX_AGE_MS = 300_000;
+/** Seconds that the API server's clock may differ from ours: its tokens are valid from the second they are made. */
+const LEEWAY_S = 30;
 /** Verified tokens that are remembered until they expire: an agent shows the same one for most of an hour. */
 const MAX_REMEMBERED = 10_000;
 
@@ -64,26 +68,37 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   let keys: Promise<LocalKeys> | undefined;
   let fetchedAt = Number.NEGATIVE_INFINITY;
 
+  const fetchAgain = (): Promise<LocalKeys> => {
+    fetchedAt = clock.now();
+    const previous = keys;
+    const next = loadKeys(options.fetchKeys);
+    keys = next;
+    next.then(
+      () => remembered.clear(),
+      () => (keys = previous),
+    );
+    return next;
+  };
   const currentKeys = (renew: boolean): Promise<LocalKeys> => {
-    if (keys === undefined || (renew && clock.now() - fetchedAt >= REFETCH_MS)) {
-      fetchedAt = clock.now();
-      const previous = keys;
-      keys = loadKeys(options.fetchKeys);
-      keys.catch(() => (keys = previous));
-    }
-    return keys;
+    const age = Math.abs(clock.now() - fetchedAt);
+    if (keys === undefined || (renew && age >= REFETCH_MS)) return fetchAgain();
+    const current = keys;
+    // In the background: keys that cannot be read now are no reason to refuse what the last ones verify.
+    if (age >= MAX_AGE_MS) fetchAgain().catch(() => undefined);
+    return current;
   };
 
   const check = async (token: string, renew: boolean): Promise<JWTPayload> => {
     const { issuer, resolve } = await currentKeys(renew);
-    const rules = { issuer, audience: options.audience, currentDate: new Date(clock.now()) };
+    const currentDate = new Date(clock.now());
+    const rules = { issuer, audience: options.audience, currentDate, clockTolerance: LEEWAY_S };
     return (await jwtVerify(token, resolve, rules)).payload;
   };
 
   const verifySignature = async (token: string): Promise<JWTPayload> => {
     try {
       return await check(token, false).catch((error: unknown) => {
-        if (error instanceof errors.JWKSNoMatchingKey) return check(token, true);
+        if (isOutdated(error)) return check(token, true);
         throw error;
       });
     } catch (error) {
@@ -107,6 +122,12 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
       return claims;
     },
   };
+}
+
+/** Whether newer keys could make the token valid: its key or its issuer is not known. */
+function isOutdated(error: unknown): boolean {
+  if (error instanceof errors.JWKSNoMatchingKey) return true;
+  return error instanceof errors.JWTClaimValidationFailed && error.claim === "iss";
 }
 
 async function loadKeys(fetchKeys: () => Promise<SigningKeys>): Promise<LocalKeys> {

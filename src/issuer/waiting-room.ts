@@ -33,17 +33,13 @@ export function createWaitingRoom(registry: EntryRegistry, clock: Clock): Waitin
   const each = (podUid: string, act: (waiter: Waiter) => void): void => {
     for (const waiter of waiters.get(podUid)?.values().toArray() ?? []) act(waiter);
   };
+  const ended = endedPods();
   const unsubscribe = registry.subscribe({
     entriesChanged: (podUid) => each(podUid, (waiter) => waiter.check()),
-    podEnding: (podUid) =>
-      each(podUid, (waiter) =>
-        waiter.fail(
-          new SignetError(
-            "POD_GONE",
-            "the pod is being deleted; nobody waits for its identity any more",
-          ),
-        ),
-      ),
+    podEnding(podUid) {
+      ended.add(podUid);
+      each(podUid, (waiter) => waiter.fail(podGone()));
+    },
   });
   const seat = (podUid: string, waiter: Waiter): (() => void) => {
     const seats = waiters.get(podUid) ?? new Set();
@@ -71,6 +67,7 @@ export function createWaitingRoom(registry: EntryRegistry, clock: Clock): Waitin
       );
       signal.addEventListener("abort", cancelled, { once: true });
       try {
+        if (ended.has(podUid)) throw podGone();
         const already = registry.entriesOfPod(podUid);
         return already.length > 0 ? already : await promise;
       } finally {
@@ -86,4 +83,27 @@ export function createWaitingRoom(registry: EntryRegistry, clock: Clock): Waitin
         each(podUid, (waiter) => waiter.fail(stopping));
     },
   };
+}
+
+/** More than can end between a look at a pod and the wait for it. */
+const REMEMBERED_PODS = 10_000;
+
+/** The pods that ended last: one may end after its caller saw it alive and before it sat down to wait. */
+function endedPods(): { add(podUid: string): void; has(podUid: string): boolean } {
+  const uids = new Set<string>();
+  return {
+    has: (podUid) => uids.has(podUid),
+    add(podUid) {
+      uids.add(podUid);
+      const oldest = uids.values().next();
+      if (uids.size > REMEMBERED_PODS && !oldest.done) uids.delete(oldest.value);
+    },
+  };
+}
+
+function podGone(): SignetError {
+  return new SignetError(
+    "POD_GONE",
+    "the pod is being deleted; nobody waits for its identity any more",
+  );
 }

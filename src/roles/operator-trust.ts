@@ -13,6 +13,7 @@ import { startReflector } from "../kube/reflector.ts";
 import type { Reflector } from "../kube/reflector.ts";
 import { SECRETS } from "../kube/resources.ts";
 import type { Secret } from "../kube/types.ts";
+import { sameAuthorities } from "../spiffe/bundle.ts";
 import type { Bundle } from "../spiffe/bundle.ts";
 import { parseTrustDomain, trustDomainHazard } from "../spiffe/trust-domain.ts";
 import type { OperatorContext } from "./operator.ts";
@@ -101,7 +102,9 @@ async function untilAvailable<T>(
 function bundleOf(state: Live<CaState>): Live<Bundle> {
   const bundle = liveValue(state.get().bundle);
   state.subscribe((next) => {
-    if (next.bundle.sequence !== bundle.get().sequence) bundle.set(next.bundle);
+    const { sequence } = bundle.get();
+    if (next.bundle.sequence === sequence && sameAuthorities(next.bundle, bundle.get())) return;
+    bundle.set(next.bundle);
   });
   return bundle;
 }

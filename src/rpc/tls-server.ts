@@ -8,9 +8,14 @@ import type { Live, TlsMaterial } from "../core/live.ts";
 /** How long running calls may take to end once the server stops. */
 const DRAIN_MS = 2000;
 
+/** One connection a node, and room for those that are being replaced. */
+const MAX_CONNECTIONS = 10_000;
+const HANDSHAKE_MS = 5000;
+
 const LIMITS: ServerOptions = {
-  "grpc.max_receive_message_length": 256 * 1024,
-  "grpc.max_concurrent_streams": 1024,
+  // A token and a public key, the largest request, are 17 KiB together.
+  "grpc.max_receive_message_length": 32 * 1024,
+  "grpc.max_concurrent_streams": 256,
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 10_000,
 };
@@ -34,13 +39,14 @@ export function tlsRpcServer(material: Live<TlsMaterial>): TlsRpcServer {
   const sockets = new Set<TLSSocket>();
   const { key, cert } = material.get();
   const tls = createServer(
-    { key, cert, minVersion: "TLSv1.2", ALPNProtocols: ["h2"] },
+    { key, cert, minVersion: "TLSv1.2", ALPNProtocols: ["h2"], handshakeTimeout: HANDSHAKE_MS },
     (socket) => {
       sockets.add(socket);
       socket.once("close", () => sockets.delete(socket));
       injector.injectConnection(socket);
     },
   );
+  tls.maxConnections = MAX_CONNECTIONS;
   tls.on("tlsClientError", (_error, socket) => socket.destroy());
   const unsubscribe = material.subscribe((next) =>
     tls.setSecureContext({ key: next.key, cert: next.cert }),

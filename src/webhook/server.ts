@@ -9,6 +9,7 @@ import type { Service } from "../core/lifecycle.ts";
 import type { Live, TlsMaterial } from "../core/live.ts";
 import type { Log } from "../core/log.ts";
 import { readBody } from "./body.ts";
+import type { BodyBudget } from "./body.ts";
 import { allow, parseReview, refuse } from "./review.ts";
 import type { AdmissionRequest, Admitter, ReviewResponse } from "./review.ts";
 
@@ -23,6 +24,10 @@ export interface WebhookServerOptions {
   readonly log: Log;
 }
 
+interface Context extends WebhookServerOptions {
+  readonly budget: BodyBudget;
+}
+
 export interface WebhookServer extends Service {
   /** The port it listens on; throws FAILED_PRECONDITION before it has started. */
   port(): number;
@@ -30,6 +35,8 @@ export interface WebhookServer extends Service {
 
 /** An AdmissionReview holds one object, which etcd bounds at 1.5 MiB, and for updates the old one. */
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
+/** All bodies that are being read at one time: callers are not authenticated before theirs is. */
+const MAX_BODIES_BYTES = 64 * 1024 * 1024;
 
 /** The API server itself drops idle connections after 90 s: the server must not be the first to hang up. */
 const KEEP_ALIVE_MS = 120_000;
@@ -43,7 +50,7 @@ const LIMITS = {
   keepAliveTimeout: KEEP_ALIVE_MS,
 } as const;
 
-const MAX_CONNECTIONS = 2_048;
+const MAX_CONNECTIONS = 512;
 
 /** How long requests that are being answered may hold up a stop. */
 const STOP_GRACE_MS = 5_000;
@@ -60,8 +67,9 @@ interface Reply {
  */
 export function webhookServer(options: WebhookServerOptions): WebhookServer {
   const { tls, log, host, port } = options;
+  const context: Context = { ...options, budget: { left: MAX_BODIES_BYTES } };
   const server = createServer(LIMITS, (request, response) => {
-    void respond(request, response, options);
+    void respond(request, response, context);
   });
   server.maxConnections = MAX_CONNECTIONS;
   server.on("tlsClientError", (error) => {
@@ -112,7 +120,7 @@ function tlsOptions(material: TlsMaterial): SecureContextOptions {
 async function respond(
   request: IncomingMessage,
   response: ServerResponse,
-  options: WebhookServerOptions,
+  options: Context,
 ): Promise<void> {
   const reply = await route(request, options).catch((error: unknown) =>
     failure(error, options.log),
@@ -138,14 +146,14 @@ function failure(error: unknown, log: Log): Reply {
   return { status, body: fault.message };
 }
 
-async function route(request: IncomingMessage, options: WebhookServerOptions): Promise<Reply> {
+async function route(request: IncomingMessage, options: Context): Promise<Reply> {
   const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
   const admit = Object.hasOwn(options.admitters, path) ? options.admitters[path] : undefined;
   const method = admit ? "POST" : "GET";
   if (!admit && path !== "/healthz") return { status: 404, body: "not found" };
   if (request.method !== method) return { status: 405, body: `only ${method} is allowed` };
   if (!admit) return { status: 200, body: "ok" };
-  const review = parseReview(await readBody(request, MAX_BODY_BYTES));
+  const review = parseReview(await readBody(request, MAX_BODY_BYTES, options.budget));
   return { status: 200, body: decide(review, admit, options.log) };
 }
 

@@ -139,19 +139,15 @@ describe("the operator's rights", () => {
     expect(writing).toEqual([
       {
         apiGroups: ["spire.spiffe.io"],
-        resources: [
-          "clusterspiffeids/status",
-          "clusterstaticentries/status",
-          "clusterfederatedtrustdomains/status",
-        ],
-        verbs: ["get", "patch", "update"],
+        resources: ["clusterspiffeids/status"],
+        verbs: ["patch"],
       },
       { apiGroups: [""], resources: ["events"], verbs: ["create", "patch"] },
       {
         apiGroups: ["admissionregistration.k8s.io"],
         resources: ["mutatingwebhookconfigurations"],
         resourceNames: ["signet"],
-        verbs: ["get", "list", "watch", "patch", "update"],
+        verbs: ["get", "patch"],
       },
     ]);
   });

@@ -12,6 +12,7 @@ export interface TokenFacts {
   readonly issuer?: string;
   /** Milliseconds since the epoch. */
   readonly expiresAt?: number;
+  readonly notBefore?: number;
   readonly unbound?: boolean;
 }
 
@@ -23,6 +24,10 @@ export interface FakeTokenIssuer {
   sign(facts: TokenFacts): Promise<string>;
   /** Signs with a new key from now on; old tokens stay valid, as after a key rotation. */
   rotate(): Promise<void>;
+  /** Stops publishing the oldest key. */
+  withdrawOldest(): void;
+  /** Names itself otherwise from now on. */
+  rename(issuer: string): void;
 }
 
 const ISSUER = "https://kubernetes.default.svc.cluster.local";
@@ -30,13 +35,16 @@ const ISSUER = "https://kubernetes.default.svc.cluster.local";
 export async function fakeTokenIssuer(audience = "signet"): Promise<FakeTokenIssuer> {
   const published: JSONWebKeySet = { keys: [] };
   let fetches = 0;
+  let made = 0;
+  let name = ISSUER;
   let current: {
     kid: string;
     privateKey: Awaited<ReturnType<typeof generateKeyPair>>["privateKey"];
   };
   const addKey = async (): Promise<void> => {
     const { publicKey, privateKey } = await generateKeyPair("ES256", { extractable: true });
-    const kid = `key-${published.keys.length}`;
+    made += 1;
+    const kid = `key-${made}`;
     published.keys.push({ ...(await exportJWK(publicKey)), kid, alg: "ES256", use: "sig" });
     current = { kid, privateKey };
   };
@@ -47,18 +55,21 @@ export async function fakeTokenIssuer(audience = "signet"): Promise<FakeTokenIss
     },
     keys: async () => {
       fetches += 1;
-      return { issuer: ISSUER, jwks: structuredClone(published) };
+      return { issuer: name, jwks: structuredClone(published) };
     },
     rotate: addKey,
+    withdrawOldest: () => void published.keys.shift(),
+    rename: (issuer) => (name = issuer),
     sign: (facts) =>
       new SignJWT({ "kubernetes.io": boundClaims(facts) })
         .setProtectedHeader({ alg: "ES256", kid: current.kid })
-        .setIssuer(facts.issuer ?? ISSUER)
+        .setIssuer(facts.issuer ?? name)
         .setAudience(facts.audience ?? audience)
         .setSubject(
           `system:serviceaccount:${facts.namespace ?? "shop"}:${facts.serviceAccount ?? "default"}`,
         )
         .setIssuedAt(0)
+        .setNotBefore(Math.floor((facts.notBefore ?? 0) / 1000))
         .setExpirationTime(Math.floor((facts.expiresAt ?? Date.now() + 600_000) / 1000))
         .sign(current.privateKey),
   };

@@ -84,9 +84,9 @@ export async function openWorld(settings: Lifetimes = {}): Promise<World> {
   const config = await makeConfig(paths, settings);
   const log = recordingLog();
   const failures: unknown[] = [];
-  await prepareApi(api, tokens);
+  const agentUid = await prepareApi(api, tokens);
   projectBundle(api, paths.bundleDir);
-  replaceFile(paths.tokenFile, await tokens.sign(agentClaims()));
+  replaceFile(paths.tokenFile, await tokens.sign(agentClaims(agentUid)));
   const context = (env: Record<string, string>): Process => ({
     config,
     version: "test",
@@ -189,12 +189,16 @@ async function freePorts(count: number): Promise<number[]> {
 }
 
 /** What the chart and the cluster bring before the operator starts. */
-async function prepareApi(api: FakeApiServer, tokens: FakeTokenIssuer): Promise<void> {
+/** Fills the API server; resolves with the UID of the agent's pod. */
+async function prepareApi(api: FakeApiServer, tokens: FakeTokenIssuer): Promise<string> {
   for (const resource of Object.values(customResources)) {
     if (typeof resource === "object") api.define(resource);
   }
   api.put(NODES, { metadata: { name: NODE } });
   for (const name of [RELEASE, "shop"]) api.put(NAMESPACES, { metadata: { name } });
+  const agentMeta = { namespace: RELEASE, name: "signet-agent-a" };
+  const agentSpec = { nodeName: NODE, serviceAccountName: "signet-agent" };
+  const agentPod = api.put<Pod>(PODS, { metadata: agentMeta, spec: agentSpec as Pod["spec"] });
   api.put(DEPLOYMENTS, { metadata: { namespace: RELEASE, name: "signet-operator" } });
   const webhooks = [{ name: "pods.signet.dev", clientConfig: { caBundle: "" } }];
   const configuration = { metadata: { name: "signet" }, webhooks };
@@ -205,6 +209,7 @@ async function prepareApi(api: FakeApiServer, tokens: FakeTokenIssuer): Promise<
     if (path !== "/.well-known/openid-configuration") return undefined;
     return { status: 200, body: { issuer, jwks_uri: `${issuer}/openid/v1/jwks` } };
   };
+  return agentPod.metadata.uid;
 }
 
 /** kubelet's part for the agent: the bundle's ConfigMap appears as files. */
@@ -229,9 +234,9 @@ function serviceAccountFiles(api: FakeApiServer): (path: string) => string {
   };
 }
 
-function agentClaims() {
+function agentClaims(podUid: string) {
   const expiresAt = Date.now() + 3_600_000;
-  const pod = { podName: "signet-agent-a", podUid: "uid-agent", nodeName: NODE };
+  const pod = { podName: "signet-agent-a", podUid, nodeName: NODE };
   return { namespace: RELEASE, serviceAccount: "signet-agent", ...pod, expiresAt };
 }
 

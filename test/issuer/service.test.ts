@@ -18,6 +18,7 @@ import type { Sessions } from "../../src/issuer/sessions.ts";
 import { createTokenVerifier } from "../../src/issuer/tokens.ts";
 import { createWaitingRoom } from "../../src/issuer/waiting-room.ts";
 import type { WaitingRoom } from "../../src/issuer/waiting-room.ts";
+import type { PodObject } from "../../src/registration/objects.ts";
 import { rpcClient } from "../../src/rpc/client.ts";
 import type { RpcClient } from "../../src/rpc/client.ts";
 import { Issuer } from "../../src/rpc/gen/signet/agent/v1/agent_pb.js";
@@ -44,6 +45,14 @@ const AGENT: TokenFacts = {
   nodeName: "node-a",
 };
 
+function agentPod(nodeName = "node-a"): PodObject {
+  return {
+    metadata: { name: "agent-a", namespace: "signet-system", uid: "uid-agent-a" },
+    spec: { nodeName, serviceAccountName: "signet-agent" },
+    status: { phase: "Running" },
+  };
+}
+
 let registry: FakeRegistry;
 let api: FakeTokenIssuer;
 let server: TlsRpcServer;
@@ -56,6 +65,7 @@ let agentHeader: Record<string, string>;
 
 beforeEach(async () => {
   registry = fakeRegistry();
+  registry.setPod(agentPod());
   api = await fakeTokenIssuer();
   warnings = [];
   const trustDomain = parseTrustDomain("example.org");
@@ -239,7 +249,7 @@ describe("Attest", () => {
 
   it("refuses an expired pod token and one for another audience", async () => {
     registry.setPod(fakePod("web"));
-    for (const facts of [{ expiresAt: Date.now() - 1000 }, { audience: "vault" }]) {
+    for (const facts of [{ expiresAt: Date.now() - 60_000 }, { audience: "vault" }]) {
       await expect(attest("uid-web", await podToken("web", facts))).rejects.toMatchObject({
         code: "UNAUTHENTICATED",
       });
@@ -256,6 +266,27 @@ describe("Attest", () => {
     });
     await expect(attest("uid-web", await podToken("web"), { headers: {} })).rejects.toMatchObject({
       code: "UNAUTHENTICATED",
+    });
+  });
+
+  it("refuses the token of an agent that is gone, or runs on another node by now", async () => {
+    registry.setPod(fakePod("web"));
+    registry.setEntries("uid-web", [fakeEntry(fakePod("web"))]);
+    const gone = { code: "UNAUTHENTICATED" };
+    registry.removePod("uid-agent-a");
+    await expect(attest("uid-web", await podToken("web"))).rejects.toMatchObject(gone);
+    await expect(renew("uid-web")).rejects.toMatchObject(gone);
+    registry.setPod(agentPod("node-b"));
+    await expect(renew("uid-web")).rejects.toMatchObject(gone);
+    registry.api.set("signet-system/agent-a", agentPod());
+    expect((await renew("uid-web")).svids).toHaveLength(1);
+  });
+
+  it("sends away a caller whose pod ended just before it sat down to wait", async () => {
+    registry.api.set("shop/web", fakePod("web"));
+    registry.removePod("uid-web");
+    await expect(attest("uid-web", await podToken("web"))).rejects.toMatchObject({
+      code: "POD_GONE",
     });
   });
 

@@ -46,7 +46,7 @@ describe("createTokenVerifier", () => {
   it("refuses an expired token, also one that it knew", async () => {
     const token = await api.sign(valid);
     await verifier.verify(token);
-    await clock.advance(600_001);
+    await clock.advance(631_000);
     await expect(verifier.verify(token)).rejects.toMatchObject({ code: "UNAUTHENTICATED" });
   });
 
@@ -75,6 +75,33 @@ describe("createTokenVerifier", () => {
     await clock.advance(10_000);
     await verifier.verify(await api.sign({ ...valid, podUid: "uid-3" }));
     expect(api.fetches).toBe(2);
+  });
+
+  it("asks for the keys every five minutes, and then no longer trusts one that was withdrawn", async () => {
+    const stolen = await api.sign({ ...valid, podUid: "uid-2" });
+    await verifier.verify(await api.sign(valid));
+    await api.rotate();
+    api.withdrawOldest();
+    await clock.advance(300_000);
+    await verifier.verify(await api.sign({ ...valid, podUid: "uid-3" }));
+    await expect.poll(() => api.fetches).toBe(2);
+    await expect(verifier.verify(stolen)).rejects.toMatchObject({ code: "UNAUTHENTICATED" });
+  });
+
+  it("asks for the keys when the API server has another issuer", async () => {
+    await verifier.verify(await api.sign(valid));
+    api.rename("https://new.example.org");
+    await clock.advance(10_000);
+    expect((await verifier.verify(await api.sign({ ...valid, podUid: "uid-2" }))).podUid).toBe(
+      "uid-2",
+    );
+  });
+
+  it("takes a token of an API server whose clock is a little ahead", async () => {
+    const token = await api.sign({ ...valid, notBefore: NOW + 20_000 });
+    expect((await verifier.verify(token)).podUid).toBe("uid-web");
+    const early = await api.sign({ ...valid, podUid: "uid-2", notBefore: NOW + 60_000 });
+    await expect(verifier.verify(early)).rejects.toMatchObject({ code: "UNAUTHENTICATED" });
   });
 
   it("does not ask for keys again and again because of forged key IDs", async () => {
