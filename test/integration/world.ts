@@ -198,7 +198,7 @@ async function prepareApi(api: FakeApiServer, tokens: FakeTokenIssuer): Promise<
   for (const name of [RELEASE, "shop"]) api.put(NAMESPACES, { metadata: { name } });
   const agentMeta = { namespace: RELEASE, name: "signet-agent-a" };
   const agentSpec = { nodeName: NODE, serviceAccountName: "signet-agent" };
-  const agentPod = api.put<Pod>(PODS, { metadata: agentMeta, spec: agentSpec as Pod["spec"] });
+  const agentPod = api.put<Pod>(PODS, { metadata: agentMeta, spec: agentSpec });
   api.put(DEPLOYMENTS, { metadata: { namespace: RELEASE, name: "signet-operator" } });
   const webhooks = [{ name: "pods.signet.dev", clientConfig: { caBundle: "" } }];
   const configuration = { metadata: { name: "signet" }, webhooks };
