@@ -100,12 +100,13 @@ test("an expired SVID is asked for once a minute at the slowest", () => {
   expect(retryDelay(50, 0, () => 0.5)).toBe(60_000);
 });
 
-test("a refused pod is asked for after 30 s at the earliest, and 5 minutes and a bit at the latest", () => {
+test("a refused pod is asked for again while its SVID lives, after 5 minutes and a bit at the latest", () => {
   fc.assert(
     fc.property(fc.integer({ min: -YEAR, max: YEAR }), chances, (remaining, chance) => {
       const delay = deniedDelay(remaining, () => chance);
-      expect(delay).toBeGreaterThanOrEqual(30_000);
+      expect(delay).toBeGreaterThanOrEqual(1000);
       expect(delay).toBeLessThanOrEqual(330_000);
+      expect(remaining <= 4000 || delay < remaining / 2).toBe(true);
     }),
   );
 });
