@@ -116,6 +116,10 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
       const known = remembered.get(digest);
       if (known && known.expiresAt > clock.now()) return known;
       const claims = readClaims(await verifySignature(token));
+      // The leeway is for tokens that are too young, never for those that are over.
+      if (claims.expiresAt <= clock.now()) {
+        throw new SignetError("UNAUTHENTICATED", "token is not valid: it has expired");
+      }
       if (remembered.size >= MAX_REMEMBERED) forgetOldest(remembered);
       remembered.delete(digest);
       remembered.set(digest, claims);

@@ -249,7 +249,7 @@ describe("Attest", () => {
 
   it("refuses an expired pod token and one for another audience", async () => {
     registry.setPod(fakePod("web"));
-    for (const facts of [{ expiresAt: Date.now() - 60_000 }, { audience: "vault" }]) {
+    for (const facts of [{ expiresAt: Date.now() - 1000 }, { audience: "vault" }]) {
       await expect(attest("uid-web", await podToken("web", facts))).rejects.toMatchObject({
         code: "UNAUTHENTICATED",
       });
