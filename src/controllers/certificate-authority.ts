@@ -142,8 +142,7 @@ async function rotateOnce(deps: CaControllerDeps, state: LiveSource<CaState>): P
     state.set(toState(await deps.secret.update(result.journal, stored), deps.trustDomain));
   } catch (error) {
     if (!isSignetError(error, "CONFLICT")) throw error;
-    const found = await deps.secret.load();
-    if (found) state.set(toState(rebase(found, state.get().stored), deps.trustDomain));
+    // Somebody wrote at the same moment: the next turn begins with what the Secret holds.
     return deps.clock.now();
   }
   for (const step of result.steps) deps.log.info({ step }, "CA rotated");
@@ -169,13 +168,6 @@ async function reconcileStored(
   deps.log.warn({ missing: found === undefined }, "wrote the CA journal in use back to its Secret");
   state.set(toState(written, deps.trustDomain));
   return written;
-}
-
-/** What to go on with when the Secret changed under us: the newer of both journals, on the Secret's version. */
-function rebase(found: StoredJournal, used: StoredJournal): StoredJournal {
-  return isOlder(found.journal, used.journal)
-    ? { ...used, resourceVersion: found.resourceVersion }
-    : found;
 }
 
 /** Whether a journal lacks an authority or an activation that the one in use has. */
