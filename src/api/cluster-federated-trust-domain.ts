@@ -51,3 +51,11 @@ export const clusterFederatedTrustDomainSchema = z
   .describe(
     "Federates with another trust domain: its bundle reaches the workloads that ask for it.",
   );
+
+export type ClusterFederatedTrustDomain = z.infer<typeof clusterFederatedTrustDomainSchema>;
+export type ClusterFederatedTrustDomainSpec = z.infer<
+  typeof clusterFederatedTrustDomainSpecSchema
+>;
+export type ClusterFederatedTrustDomainStatus = z.infer<
+  typeof clusterFederatedTrustDomainStatusSchema
+>;

@@ -58,7 +58,11 @@ export const clusterStaticEntryStatusSchema = z
       .boolean()
       .describe("Whether an equal entry of another object stands in for this one.")
       .optional(),
-    set: z.boolean().describe("Whether the entry is in effect.").optional(),
+    set: z
+      .boolean()
+      .describe("Whether the entry is valid and not masked, and so given to what it matches.")
+      .optional(),
+    podsSelected: z.int().describe("Pods to which the entry applies now.").optional(),
     ...commonStatus,
   })
   .describe("What the operator makes of the object.");
@@ -72,3 +76,7 @@ export const clusterStaticEntrySchema = z
     status: clusterStaticEntryStatusSchema.optional(),
   })
   .describe("Declares one registration entry for workloads that no ClusterSPIFFEID can describe.");
+
+export type ClusterStaticEntrySpec = z.infer<typeof clusterStaticEntrySpecSchema>;
+export type ClusterStaticEntry = z.infer<typeof clusterStaticEntrySchema>;
+export type ClusterStaticEntryStatus = z.infer<typeof clusterStaticEntryStatusSchema>;
