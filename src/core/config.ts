@@ -37,12 +37,16 @@ const operatorSchema = z.strictObject({
   watchClassless: z.boolean().default(true),
   /** Unanchored regular expressions, as in SPIRE's controller. */
   ignoreNamespaces: z.array(z.string()).default(["^kube-system$", "^kube-public$"]),
+  /** Go template of the parent ID of a node's entries; SPIRE's form when empty. */
+  parentIdTemplate: z.string().default(""),
   x509SvidTtl: lifetime.default(3_600_000),
   caTtl: lifetime.default(90 * 86_400_000),
   caKeyType: z.enum(["ec-p256", "ec-p384"]).default("ec-p256"),
   issuerPort: port.default(8443),
   webhookPort: port.default(9443),
   healthPort: port.default(8080),
+  /** On the loopback interface alone, for `kubectl signet`. */
+  inspectPort: port.default(8090),
 });
 
 const agentSchema = z.strictObject({
