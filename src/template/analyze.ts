@@ -14,6 +14,8 @@ export interface Problem {
   readonly node: string;
   /** In Go's words. */
   readonly reason: string;
+  /** Whether every execution comes here: no condition, loop or short-circuit decides. */
+  readonly certain: boolean;
 }
 
 export interface Analysis {
@@ -48,6 +50,9 @@ export function analyze(program: {
   return new Analyzer(program.text, program.defined).run(program.root);
 }
 
+/** Functions that evaluate their first argument always, and the others only as far as they have to. */
+const SHORT_CIRCUITS: ReadonlySet<string> = new Set(["and", "or"]);
+
 class Analyzer {
   readonly #text: string;
   readonly #defined: ReadonlyMap<string, ListNode>;
@@ -57,6 +62,8 @@ class Analyzer {
   readonly #visited = new Set<string>();
   #reassigned: ReadonlySet<string> | undefined;
   #depth = 0;
+  /** How many conditions decide whether what is looked at is executed. */
+  #conditions = 0;
   #vars: { name: string; shape: Shape }[] = [];
 
   constructor(text: string, defined: ReadonlyMap<string, ListNode>) {
@@ -102,8 +109,10 @@ class Analyzer {
         this.#test(shape);
         const inner = node.kind === "with" ? shape : node.kind === "range" ? UNKNOWN : dot;
         if (node.kind === "range") this.#forget(scope);
+        this.#conditions++;
         this.#list(node.list, inner);
         if (node.elseList !== undefined) this.#list(node.elseList, dot);
+        this.#conditions--;
         this.#vars.length = scope;
         return;
       }
@@ -154,7 +163,13 @@ class Analyzer {
 
   #command(command: CommandNode, dot: Shape): Shape {
     const [first, ...rest] = command.args;
-    for (const arg of rest) this.#use(this.#argument(arg, dot));
+    const lazy = first?.kind === "identifier" && SHORT_CIRCUITS.has(first.name);
+    for (const [at, arg] of rest.entries()) {
+      const conditional = lazy && at > 0 ? 1 : 0;
+      this.#conditions += conditional;
+      this.#use(this.#argument(arg, dot));
+      this.#conditions -= conditional;
+    }
     return first === undefined ? UNKNOWN : this.#argument(first, dot);
   }
 
@@ -236,8 +251,11 @@ class Analyzer {
   #problem(node: ArgumentNode, reason: string): void {
     if (this.#problems.size >= MOST_PROBLEMS) return;
     const position = positionAt(this.#text, node.pos);
-    const problem: Problem = { ...position, node: fromBytes(formatNode(node)), reason };
-    this.#problems.set(JSON.stringify(problem), problem);
+    const certain = this.#conditions === 0;
+    const problem = { ...position, node: fromBytes(formatNode(node)), reason };
+    const key = JSON.stringify(problem);
+    const known = this.#problems.get(key)?.certain === true;
+    this.#problems.set(key, { ...problem, certain: certain || known });
   }
 }
 
