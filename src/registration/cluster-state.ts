@@ -1,16 +1,25 @@
 import { isDeepStrictEqual } from "node:util";
 import type { RegistrationEntry } from "./entry.ts";
 import type { Evaluation } from "./evaluate.ts";
-import type { NamespaceObject, NodeObject, PodObject } from "./objects.ts";
-import type { RenderedNode } from "./render.ts";
+import { NodeBook } from "./node-book.ts";
+import type { NamespaceObject, PodObject } from "./objects.ts";
+import { ServiceBook, readPodKey } from "./services.ts";
+import type { Settings } from "./settings.ts";
+
+/** How much of what was rendered for a pod no longer holds. */
+export type Staleness =
+  | "fresh"
+  /** The Services that it backs changed: only rules that take their names are to be rendered anew. */
+  | "services"
+  /** Pod, node or namespace changed: nothing holds. */
+  | "all";
 
 /** A pod and what was last decided for it. */
 export interface PodState {
   pod: PodObject;
   /** Removed, but what it had is not yet taken back. */
   gone: boolean;
-  /** Pod, node or namespace changed since the evaluations were made, so nothing rendered still holds. */
-  stale: boolean;
+  stale: Staleness;
   evaluations: readonly Evaluation[];
   entries: readonly RegistrationEntry[];
 }
@@ -18,10 +27,15 @@ export interface PodState {
 /** The cluster's objects, with pods found by UID, namespace and node. */
 export class ClusterState {
   readonly pods = new Map<string, PodState>();
-  readonly nodes = new Map<string, RenderedNode>();
+  readonly nodes: NodeBook;
+  readonly services = new ServiceBook();
   readonly namespaces = new Map<string, NamespaceObject>();
   readonly #byNamespace = new Map<string, Set<PodState>>();
   readonly #byNode = new Map<string, Set<PodState>>();
+
+  constructor(settings: Settings) {
+    this.nodes = new NodeBook(settings);
+  }
 
   podsInNamespace(name: string): Iterable<PodState> {
     return this.#byNamespace.get(name) ?? [];
@@ -29,6 +43,21 @@ export class ClusterState {
 
   podsOnNode(name: string): Iterable<PodState> {
     return this.#byNode.get(name) ?? [];
+  }
+
+  podNamed(namespace: string, name: string): PodState | undefined {
+    for (const state of this.podsInNamespace(namespace)) {
+      if (state.pod.metadata.name === name) return state;
+    }
+    return undefined;
+  }
+
+  /** The pod that a change of an EndpointSlice is about. */
+  podListed(key: string): PodState | undefined {
+    const { namespace, by, value } = readPodKey(key);
+    if (by === "name") return this.podNamed(namespace, value);
+    const state = this.pods.get(value);
+    return state?.pod.metadata.namespace === namespace ? state : undefined;
   }
 
   /** Takes a pod in; returns its state when anything about it differs, else undefined. */
@@ -42,7 +71,7 @@ export class ClusterState {
     this.#unlink(state);
     state.pod = pod;
     state.gone = false;
-    state.stale = true;
+    state.stale = "all";
     this.#link(state);
     return state;
   }
@@ -61,7 +90,7 @@ export class ClusterState {
   }
 
   #addPod(pod: PodObject): PodState {
-    const state: PodState = { pod, gone: false, stale: true, evaluations: [], entries: [] };
+    const state: PodState = { pod, gone: false, stale: "all", evaluations: [], entries: [] };
     this.pods.set(pod.metadata.uid, state);
     this.#link(state);
     return state;
@@ -80,15 +109,10 @@ export class ClusterState {
   }
 }
 
-/** Tells whether two versions of a node render alike. */
-export function sameNode(a: NodeObject, b: NodeObject): boolean {
-  return isDeepStrictEqual(a.metadata, b.metadata) && isDeepStrictEqual(a.spec, b.spec);
-}
-
 /** Tells whether two versions of a pod render alike. */
 function samePod(a: PodObject, b: PodObject): boolean {
   return (
-    a.status?.phase === b.status?.phase &&
+    isDeepStrictEqual(a.status, b.status) &&
     isDeepStrictEqual(a.metadata, b.metadata) &&
     isDeepStrictEqual(a.spec, b.spec)
   );

@@ -1,32 +1,57 @@
-import { ClusterState, sameNode } from "./cluster-state.ts";
-import type { PodState } from "./cluster-state.ts";
-import { sameEntries } from "./entry.ts";
+import { ClusterState } from "./cluster-state.ts";
 import type { RegistrationEntry } from "./entry.ts";
-import { effectiveEntries, evaluatePod } from "./evaluate.ts";
-import type { Evaluation } from "./evaluate.ts";
-import { explainRule } from "./explain.ts";
-import { podName } from "./objects.ts";
-import type { ClusterSpiffeIdObject, NamespaceObject, NodeObject, PodObject } from "./objects.ts";
-import { renderNode } from "./render.ts";
-import type { Rendered } from "./render.ts";
-import { RuleBook } from "./rule-book.ts";
+import { Evaluator } from "./evaluator.ts";
+import { explainPodByRule, explainRuleByPods } from "./explain.ts";
+import { asResource, podName } from "./objects.ts";
+import type {
+  CustomResource,
+  DraftResource,
+  EndpointSliceObject,
+  NamespaceObject,
+  NodeObject,
+  PodObject,
+} from "./objects.ts";
+import { previewRule } from "./preview.ts";
+import type { PreviewScope } from "./preview.ts";
+import { NO_READS, readsOfRule } from "./reads.ts";
+import type { PodReads } from "./reads.ts";
+import { RuleBook, compileRule } from "./rule-book.ts";
 import { compareText } from "./rule.ts";
-import type { ValidRule } from "./rule.ts";
 import { compileSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
-import type { Tally } from "./tally.ts";
-import type { Change, Explanation, PodEntries, RegistrationOptions, RuleStatus } from "./types.ts";
+import { checkResource } from "./resource-check.ts";
+import { StatusBook } from "./status-book.ts";
+import type {
+  Change,
+  CustomResourceKind,
+  Explanation,
+  PodEntries,
+  Preview,
+  RegistrationOptions,
+  FederationStatus,
+  RuleExplanation,
+  RuleStatus,
+  SourceKind,
+  SpecProblem,
+} from "./types.ts";
 
 export type { RegistrationEntry } from "./entry.ts";
-export type { ClusterSpiffeIdObject, NamespaceObject, NodeObject, PodObject } from "./objects.ts";
-export type { Change, Explanation, PodEntries, RegistrationOptions, RuleStatus } from "./types.ts";
-
-/** From this many changed rules on, looking at every pod once is cheaper than once per rule. */
-const MANY_RULES = 16;
+export type {
+  CustomResource,
+  DraftResource,
+  EndpointSliceObject,
+  NamespaceObject,
+  NodeObject,
+  PodObject,
+} from "./objects.ts";
+export { NO_READS, includesReads, joinReads, sameReads } from "./reads.ts";
+export type { PodReads } from "./reads.ts";
+export type { PreviewScope } from "./preview.ts";
+export type * from "./types.ts";
 
 /**
- * The registration entries of the cluster, as a function of its ClusterSPIFFEIDs, pods, nodes and namespaces
- * that is kept up to date event by event: each event costs what it can change, not what there is.
+ * The registration entries of the cluster, as a function of its custom resources, pods, nodes, namespaces and
+ * EndpointSlices that is kept up to date event by event: each event costs what it can change, not what there is.
  *
  * Holds objects as given and does no I/O. After each event, or batch of events, that changed anything,
  * `onChange` hears once what did; all queries then show the new state. Objects may come in any order.
@@ -35,70 +60,84 @@ const MANY_RULES = 16;
 export class RegistrationIndex {
   readonly #settings: Settings;
   readonly #onChange: (change: Change) => void;
-  readonly #cluster = new ClusterState();
+  readonly #cluster: ClusterState;
   readonly #rules: RuleBook;
-  readonly #dirtyPods = new Set<PodState>();
-  readonly #dirtyRules = new Set<Tally>();
+  readonly #evaluator: Evaluator;
+  readonly #statuses: StatusBook;
   #batches = 0;
 
   /** Throws INVALID_ARGUMENT, INVALID_SPIFFE_ID or TEMPLATE_PARSE when the options are invalid. */
   constructor(options: RegistrationOptions, onChange: (change: Change) => void = () => undefined) {
     this.#settings = compileSettings(options);
     this.#onChange = onChange;
+    this.#cluster = new ClusterState(this.#settings);
     this.#rules = new RuleBook(this.#settings, this.#cluster.namespaces);
+    this.#evaluator = new Evaluator(this.#settings, this.#cluster, this.#rules);
+    this.#statuses = new StatusBook(this.#settings, this.#rules, this.#cluster.nodes);
   }
 
-  applyClusterSpiffeId(object: ClusterSpiffeIdObject): void {
-    this.batch(() => this.#touchRule(this.#rules.apply(object)));
+  applyResource(kind: CustomResourceKind, object: CustomResource): void {
+    this.batch(() => {
+      if (kind === "ClusterFederatedTrustDomain") this.#statuses.applyFederation(object);
+      else this.#evaluator.touchRule(this.#rules.apply(kind, object));
+    });
   }
 
-  removeClusterSpiffeId(object: ClusterSpiffeIdObject): void {
-    this.batch(() => this.#touchRule(this.#rules.remove(object.metadata.uid)));
+  removeResource(kind: CustomResourceKind, uid: string): void {
+    this.batch(() => {
+      if (kind === "ClusterFederatedTrustDomain") this.#statuses.removeFederation(uid);
+      else this.#evaluator.touchRule(this.#rules.remove(uid));
+    });
   }
 
   applyPod(pod: PodObject): void {
-    this.batch(() => this.#touchPod(this.#cluster.applyPod(pod)));
+    this.batch(() => this.#evaluator.touchPod(this.#cluster.applyPod(pod)));
   }
 
   removePod(pod: PodObject): void {
-    this.batch(() => this.#touchPod(this.#cluster.removePod(pod.metadata.uid)));
+    this.batch(() => this.#evaluator.touchPod(this.#cluster.removePod(pod.metadata.uid)));
   }
 
   applyNamespace(namespace: NamespaceObject): void {
-    this.batch(() => this.#touchNamespace(namespace.metadata.name, namespace));
+    this.batch(() => this.#setNamespace(namespace.metadata.name, namespace));
   }
 
   removeNamespace(namespace: NamespaceObject): void {
     const { name, uid } = namespace.metadata;
     if (this.#cluster.namespaces.get(name)?.metadata.uid !== uid) return;
-    this.batch(() => this.#touchNamespace(name, undefined));
+    this.batch(() => this.#setNamespace(name, undefined));
   }
 
   applyNode(node: NodeObject): void {
-    const { name } = node.metadata;
-    const before = this.#cluster.nodes.get(name);
-    if (before && sameNode(before.object, node)) return;
     this.batch(() => {
-      this.#cluster.nodes.set(name, renderNode(node, this.#settings));
-      this.#touchStale(this.#cluster.podsOnNode(name));
+      const { name } = node.metadata;
+      if (!this.#cluster.nodes.apply(node)) return;
+      this.#evaluator.touchStale(this.#cluster.podsOnNode(name));
     });
   }
 
   removeNode(node: NodeObject): void {
-    const { name, uid } = node.metadata;
-    if (this.#cluster.nodes.get(name)?.object.metadata.uid !== uid) return;
     this.batch(() => {
-      this.#cluster.nodes.delete(name);
-      this.#touchStale(this.#cluster.podsOnNode(name));
+      if (!this.#cluster.nodes.remove(node)) return;
+      this.#evaluator.touchStale(this.#cluster.podsOnNode(node.metadata.name));
     });
+  }
+
+  applyEndpointSlice(slice: EndpointSliceObject): void {
+    this.batch(() => this.#evaluator.touchServices(this.#cluster.services.apply(slice)));
+  }
+
+  removeEndpointSlice(slice: EndpointSliceObject): void {
+    this.batch(() => this.#evaluator.touchServices(this.#cluster.services.remove(slice)));
   }
 
   /** Makes `pods` all the pods there are. */
   replacePods(pods: readonly PodObject[]): void {
     const kept = new Set(pods.map((pod) => pod.metadata.uid));
-    const had = [...this.#cluster.pods.values()].map((state) => state.pod);
     this.batch(() => {
-      for (const pod of had) if (!kept.has(pod.metadata.uid)) this.removePod(pod);
+      for (const { pod } of [...this.#cluster.pods.values()]) {
+        if (!kept.has(pod.metadata.uid)) this.removePod(pod);
+      }
       for (const pod of pods) this.applyPod(pod);
     });
   }
@@ -106,9 +145,10 @@ export class RegistrationIndex {
   /** Makes `nodes` all the nodes there are. */
   replaceNodes(nodes: readonly NodeObject[]): void {
     const kept = new Set(nodes.map((node) => node.metadata.name));
-    const had = [...this.#cluster.nodes.values()].map((node) => node.object);
     this.batch(() => {
-      for (const node of had) if (!kept.has(node.metadata.name)) this.removeNode(node);
+      for (const node of this.#cluster.nodes.objects()) {
+        if (!kept.has(node.metadata.name)) this.removeNode(node);
+      }
       for (const node of nodes) this.applyNode(node);
     });
   }
@@ -116,21 +156,32 @@ export class RegistrationIndex {
   /** Makes `namespaces` all the namespaces there are. */
   replaceNamespaces(namespaces: readonly NamespaceObject[]): void {
     const kept = new Set(namespaces.map((namespace) => namespace.metadata.name));
-    const had = [...this.#cluster.namespaces.values()];
     this.batch(() => {
-      for (const object of had) if (!kept.has(object.metadata.name)) this.removeNamespace(object);
+      for (const object of [...this.#cluster.namespaces.values()]) {
+        if (!kept.has(object.metadata.name)) this.removeNamespace(object);
+      }
       for (const object of namespaces) this.applyNamespace(object);
     });
   }
 
-  /** Makes `objects` all the ClusterSPIFFEIDs there are. */
-  replaceClusterSpiffeIds(objects: readonly ClusterSpiffeIdObject[]): void {
+  /** Makes `slices` all the EndpointSlices there are. */
+  replaceEndpointSlices(slices: readonly EndpointSliceObject[]): void {
+    this.batch(() => {
+      for (const slice of this.#cluster.services.othersThan(slices)) {
+        this.removeEndpointSlice(slice);
+      }
+      for (const slice of slices) this.applyEndpointSlice(slice);
+    });
+  }
+
+  /** Makes `objects` all the custom resources of a kind. */
+  replaceResources(kind: CustomResourceKind, objects: readonly CustomResource[]): void {
     const kept = new Set(objects.map((object) => object.metadata.uid));
     this.batch(() => {
-      for (const uid of this.#rules.uids()) {
-        if (!kept.has(uid)) this.#touchRule(this.#rules.remove(uid));
+      for (const uid of this.resourceUids(kind)) {
+        if (!kept.has(uid)) this.removeResource(kind, uid);
       }
-      for (const object of objects) this.applyClusterSpiffeId(object);
+      for (const object of objects) this.applyResource(kind, object);
     });
   }
 
@@ -141,13 +192,18 @@ export class RegistrationIndex {
       run();
     } finally {
       this.#batches -= 1;
-      if (this.#batches === 0) this.#flush();
+      if (this.#batches === 0) this.#settle();
     }
   }
 
-  /** The entries in effect for a pod, oldest ClusterSPIFFEID first, then by its name. */
+  /** The entries in effect for a pod, those of the oldest custom resource first, then by its name. */
   entriesOfPod(uid: string): readonly RegistrationEntry[] {
     return this.#cluster.pods.get(uid)?.entries ?? [];
+  }
+
+  /** All entries in effect. */
+  *entries(): Generator<RegistrationEntry> {
+    for (const { entries } of this.#cluster.pods.values()) yield* entries;
   }
 
   /** Every pod on a node, also those without entries, in the order of their names. */
@@ -162,112 +218,77 @@ export class RegistrationIndex {
     return state && !state.gone ? state.pod : undefined;
   }
 
-  /** What the status of a ClusterSPIFFEID should say; undefined when it is unknown or of another class. */
-  statusOf(uid: string): RuleStatus | undefined {
-    return this.#rules.get(uid)?.status();
+  /** UIDs of all pods. */
+  podUids(): string[] {
+    return [...this.#cluster.pods.keys()];
   }
 
-  /** UIDs of all ClusterSPIFFEIDs, other classes included. */
-  ruleUids(): string[] {
-    return [...this.#rules.uids()];
+  podNamed(namespace: string, name: string): PodObject | undefined {
+    return this.#cluster.podNamed(namespace, name)?.pod;
   }
 
-  /** Why each ClusterSPIFFEID does or does not give the pod an entry, oldest first; empty for unknown pods. */
+  /** What the status of a custom resource should say; undefined when it is unknown or of another class. */
+  statusOf(uid: string): RuleStatus | FederationStatus | undefined {
+    return this.#statuses.of(uid);
+  }
+
+  /** UIDs of all custom resources of a kind, other classes included. */
+  resourceUids(kind: CustomResourceKind): string[] {
+    if (kind === "ClusterFederatedTrustDomain") return this.#statuses.federationUids();
+    return this.#rules.uids(kind);
+  }
+
+  /** Why each custom resource does or does not give the pod an entry, oldest first; empty for unknown pods. */
   explainPod(uid: string): Explanation[] {
     const state = this.#cluster.pods.get(uid);
     if (!state || state.gone) return [];
-    const namespace = this.#cluster.namespaces.get(state.pod.metadata.namespace ?? "");
-    const context = { namespace, settings: this.#settings };
-    return this.#rules.sorted().map((rule) => explainRule(rule, state, context));
+    const context = { facts: this.#evaluator.factsOf(state), settings: this.#settings };
+    return this.#rules.sorted().map((rule) => explainPodByRule(rule, state, context));
   }
 
-  #touchRule(tally: Tally | undefined): void {
-    if (tally) this.#dirtyRules.add(tally);
+  /** What a custom resource gives now, with at most `maxPods` of its pods; undefined when there is none. */
+  explainRule(kind: SourceKind, name: string, maxPods: number): RuleExplanation | undefined {
+    const tally = this.#rules.named(kind, name);
+    if (tally === undefined) return undefined;
+    const status = this.#statuses.of(tally.rule.source.uid) as RuleStatus | undefined;
+    return explainRuleByPods(tally, status, { maxPods, settings: this.#settings });
   }
 
-  #touchPod(state: PodState | undefined): void {
-    if (state) this.#dirtyPods.add(state);
+  /** Whether custom resources of this class are ours; "" is that of an object that names none. */
+  ownsClass(className: string): boolean {
+    return this.#settings.ownsClass(className);
   }
 
-  #touchStale(states: Iterable<PodState>): void {
-    for (const state of states) {
-      state.stale = true;
-      this.#dirtyPods.add(state);
-    }
+  /** Why a spec could never take effect; empty when it could. */
+  check(kind: CustomResourceKind, object: DraftResource): SpecProblem[] {
+    return checkResource(kind, object, this.#settings);
   }
 
-  #touchNamespace(name: string, namespace: NamespaceObject | undefined): void {
-    const changed = this.#rules.setNamespace(name, namespace);
-    if (changed) this.#touchStale(this.#cluster.podsInNamespace(name));
+  /** What a custom resource reads of pods. */
+  readsOf(kind: CustomResourceKind, object: DraftResource): PodReads {
+    if (kind === "ClusterFederatedTrustDomain") return NO_READS;
+    return readsOfRule(compileRule(kind, asResource(object), this.#settings));
   }
 
-  #flush(): void {
-    this.#collectPodsOfRules();
-    const pods = new Map<string, string>();
-    for (const state of this.#dirtyPods) {
-      const nodeName = this.#reevaluate(state);
-      if (nodeName !== undefined) pods.set(state.pod.metadata.uid, nodeName);
-    }
-    this.#dirtyPods.clear();
-    this.#dirtyRules.clear();
-    const rules = this.#rules.takeChanged();
-    if (pods.size > 0 || rules.size > 0) this.#onChange({ pods, rules });
-  }
-
-  /** Marks the pods that changed rules selected, and those that they select now. */
-  #collectPodsOfRules(): void {
-    for (const tally of this.#dirtyRules) for (const pod of tally.pods) this.#dirtyPods.add(pod);
-    if (this.#dirtyRules.size > MANY_RULES) {
-      for (const state of this.#cluster.pods.values()) this.#dirtyPods.add(state);
-      return;
-    }
-    for (const { rule, gone } of this.#dirtyRules) {
-      if (rule.state === "valid" && !gone) this.#collectPodsOfRule(rule);
-    }
-  }
-
-  #collectPodsOfRule(rule: ValidRule): void {
-    for (const [name, namespace] of this.#cluster.namespaces) {
-      if (!rule.namespaceSelector.matches(namespace.metadata.labels)) continue;
-      for (const state of this.#cluster.podsInNamespace(name)) {
-        if (rule.podSelector.matches(state.pod.metadata.labels)) this.#dirtyPods.add(state);
-      }
-    }
-  }
-
-  /** Decides a pod anew; returns its node's name when its entries differ from before. */
-  #reevaluate(state: PodState): string | undefined {
-    const evaluations = state.gone ? [] : this.#evaluate(state);
-    this.#rules.recount(state, state.evaluations, evaluations);
-    state.evaluations = evaluations;
-    state.stale = false;
-    if (state.gone) this.#cluster.forgetPod(state);
-    const before = state.entries;
-    const entries = effectiveEntries(evaluations);
-    if (sameEntries(before, entries)) return undefined;
-    state.entries = entries;
-    return (entries[0] ?? before[0])?.nodeName;
-  }
-
-  #evaluate(state: PodState): Evaluation[] {
-    const { pod, stale, evaluations } = state;
-    const name = pod.metadata.namespace ?? "";
-    const namespace = this.#cluster.namespaces.get(name);
-    if (!namespace || this.#settings.ignoredBy(name) !== undefined) return [];
-    const rules = this.#rulesFor(state, namespace);
-    const node = this.#cluster.nodes.get(pod.spec.nodeName ?? "");
-    const reusable = new Map<ValidRule, Rendered | undefined>();
-    if (!stale) for (const { rule, rendered } of evaluations) reusable.set(rule, rendered);
-    const reuse = (rule: ValidRule): Rendered | undefined => reusable.get(rule);
-    return evaluatePod({ pod, node, namespace }, rules, { settings: this.#settings, reuse });
-  }
-  /** The rules that select a pod, in listing order; while nothing but rules changed, only those are asked. */
-  #rulesFor(state: PodState, { metadata }: NamespaceObject): ValidRule[] {
-    const { labels } = state.pod.metadata;
-    if (state.stale) return this.#rules.matching(labels, metadata.labels);
-    const former = state.evaluations.map(({ rule }) => rule);
-    return this.#rules.update(former, this.#dirtyRules, (rule) => {
-      return rule.podSelector.matches(labels) && rule.namespaceSelector.matches(metadata.labels);
+  /** What a custom resource would give in this form; the object may exist or not. */
+  preview(kind: SourceKind, object: DraftResource, scope: PreviewScope): Preview {
+    return previewRule(kind, object, scope, {
+      settings: this.#settings,
+      cluster: this.#cluster,
+      rules: this.#rules,
+      evaluator: this.#evaluator,
+      statuses: this.#statuses,
     });
+  }
+
+  #setNamespace(name: string, namespace: NamespaceObject | undefined): void {
+    const changed = this.#rules.setNamespace(name, namespace);
+    if (changed) this.#evaluator.touchStale(this.#cluster.podsInNamespace(name));
+  }
+
+  #settle(): void {
+    const pods = this.#evaluator.settle();
+    const rules = this.#statuses.takeChanged();
+    if (pods.size > 0 || rules.size > 0) this.#onChange({ pods, rules });
   }
 }

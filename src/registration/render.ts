@@ -1,31 +1,30 @@
 import { errorMessage } from "../core/errors.ts";
-import { isMemberOf, parseSpiffeId } from "../spiffe/id.ts";
-import type { SpiffeId } from "../spiffe/id.ts";
-import { isReserved } from "../spiffe/reserved.ts";
 import { formatSelector, parseSelector } from "../spiffe/selector.ts";
 import type { Selector } from "../spiffe/selector.ts";
 import type { TemplateData } from "../template/template.ts";
 import { dnsNameProblem, wildcardOverlap } from "./dns-name.ts";
 import { createEntry } from "./entry.ts";
 import type { RegistrationEntry } from "./entry.ts";
+import type { KnownNode } from "./node-book.ts";
 import type { NamespaceObject, NodeObject, PodObject } from "./objects.ts";
-import { selectorsOfPod, undecidable } from "./pod-selectors.ts";
-import type { FieldTemplate, ValidRule } from "./rule.ts";
+import { topOwner } from "./owner.ts";
+import { compilePodSelector } from "./pod-selectors.ts";
+import type { FieldTemplate, PodRule, StaticRule, TemplateRule } from "./rule.ts";
+import { serviceNames } from "./services.ts";
 import type { Settings } from "./settings.ts";
+import { parseMemberId } from "./spec-check.ts";
 
-/** A node and the parent ID that all entries of its pods have, or why it has none. */
-export interface RenderedNode {
-  readonly object: NodeObject;
-  readonly parentId: string | undefined;
-  readonly problem: string;
-}
+/** A pod that backs hundreds of Services would have a certificate that no TLS stack accepts. */
+const MOST_NAMES = 500;
 
 /** What one rule is rendered with. */
 export interface RenderInput {
-  readonly rule: ValidRule;
+  readonly rule: PodRule;
   readonly pod: PodObject;
-  readonly node: RenderedNode | undefined;
+  readonly node: KnownNode | undefined;
   readonly namespace: NamespaceObject;
+  /** Names of the Services that the pod backs. */
+  readonly services: () => readonly string[];
 }
 
 /** An entry, with a selector that is not true of the pod when there is one; or a failure that names the field. */
@@ -35,14 +34,17 @@ export type Rendered =
 
 class RenderError extends Error {}
 
-/** Renders what depends on the node alone. */
-export function renderNode(object: NodeObject, settings: Settings): RenderedNode {
+/** Renders the parent ID that all entries of a node's pods have; a problem says why it has none. */
+export function renderParentId(
+  node: NodeObject,
+  settings: Settings,
+): { readonly parentId: string | undefined; readonly problem: string } {
   const field = { field: "the operator's parentIdTemplate", template: settings.parentId };
   try {
-    const parentId = renderSpiffeId(field, nodeData(object, settings), settings);
-    return { object, parentId, problem: "" };
+    const parentId = renderSpiffeId(field, nodeData(node, settings), settings);
+    return { parentId, problem: "" };
   } catch (error) {
-    return { object, parentId: undefined, problem: errorMessage(error) };
+    return { parentId: undefined, problem: errorMessage(error) };
   }
 }
 
@@ -50,30 +52,53 @@ export function renderNode(object: NodeObject, settings: Settings): RenderedNode
 export function renderEntry(input: RenderInput, settings: Settings): Rendered {
   const { rule, pod, node } = input;
   const nodeName = pod.spec.nodeName ?? "";
+  if (rule.form === "static") return { entry: staticEntry(rule, pod, nodeName), unmet: undefined };
   if (!node) return failed(`node ${JSON.stringify(nodeName)} is not known yet`);
   if (node.parentId === undefined) return failed(node.problem);
   try {
-    const data = podData(pod, node.object, settings);
-    const selectors = renderSelectors(input, data);
-    const entry = createEntry({
-      source: rule.source,
-      podUid: pod.metadata.uid,
-      nodeName,
-      spiffeId: renderSpiffeId(rule.spiffeId, data, settings),
-      parentId: node.parentId,
-      selectors,
-      x509SvidTtl: rule.x509SvidTtl,
-      jwtSvidTtl: rule.jwtSvidTtl,
-      dnsNames: renderDnsNames(rule.dnsNames, data),
-      federatesWith: rule.federatesWith,
-      admin: rule.admin,
-      downstream: rule.downstream,
-      hint: rule.hint,
-    });
-    return { entry, unmet: firstUnmet(input, selectors) };
+    return renderTemplates({ ...input, rule }, { node, parentId: node.parentId }, settings);
   } catch (error) {
     return failed(errorMessage(error));
   }
+}
+
+type TemplateInput = RenderInput & { readonly rule: TemplateRule };
+
+function renderTemplates(
+  input: TemplateInput,
+  { node, parentId }: { readonly node: KnownNode; readonly parentId: string },
+  settings: Settings,
+): Rendered {
+  const { rule, pod } = input;
+  const data = podData(input, node.object, settings);
+  const { selectors, unmet } = renderSelectors(input, data);
+  const entry = createEntry({
+    source: rule.source,
+    podUid: pod.metadata.uid,
+    nodeName: node.object.metadata.name,
+    spiffeId: renderSpiffeId(rule.spiffeId, data, settings),
+    parentId,
+    selectors,
+    dnsNames: renderDnsNames(input, data, settings),
+    ...rule.terms,
+  });
+  return { entry, unmet };
+}
+
+function staticEntry(rule: StaticRule, pod: PodObject, nodeName: string): RegistrationEntry {
+  const { source, spiffeId, parentId, dnsNames, terms } = rule;
+  const selectors = rule.selectors.map(({ text }) => parseSelector(text));
+  const podUid = pod.metadata.uid;
+  return createEntry({
+    source,
+    podUid,
+    nodeName,
+    spiffeId,
+    parentId,
+    selectors,
+    dnsNames,
+    ...terms,
+  });
 }
 
 function failed(failure: string): Rendered {
@@ -90,8 +115,19 @@ function nodeData(node: NodeObject, settings: Settings): TemplateData {
   };
 }
 
-function podData(pod: PodObject, node: NodeObject, settings: Settings): TemplateData {
-  return { ...nodeData(node, settings), PodMeta: pod.metadata, PodSpec: pod.spec };
+function podData(
+  { pod, namespace }: RenderInput,
+  node: NodeObject,
+  settings: Settings,
+): TemplateData {
+  return {
+    ...nodeData(node, settings),
+    PodMeta: pod.metadata,
+    PodSpec: pod.spec,
+    NamespaceMeta: namespace.metadata,
+    Owner: topOwner(pod.metadata),
+    ServiceAccount: pod.spec.serviceAccountName ?? "",
+  };
 }
 
 function renderField({ field, template }: FieldTemplate, data: TemplateData): string {
@@ -105,28 +141,17 @@ function renderField({ field, template }: FieldTemplate, data: TemplateData): st
 function renderSpiffeId(template: FieldTemplate, data: TemplateData, settings: Settings): string {
   const text = renderField(template, data);
   try {
-    const id = parseSpiffeId(text);
-    const problem = spiffeIdProblem(id, settings);
-    if (problem === undefined) return id.uri;
-    throw new RenderError(problem);
+    return parseMemberId(text, settings.trustDomain).uri;
   } catch (error) {
     throw new RenderError(`${template.field}: ${errorMessage(error)}`);
   }
 }
 
-function spiffeIdProblem(id: SpiffeId, { trustDomain }: Settings): string | undefined {
-  const text = JSON.stringify(id.uri);
-  if (id.path === "") return `a workload's SPIFFE ID needs a path: ${text}`;
-  if (!isMemberOf(id, trustDomain)) {
-    return `${text} is not in the trust domain ${JSON.stringify(trustDomain)}`;
-  }
-  return isReserved(id) ? `${text} is reserved: IDs below /signet are Signet's own` : undefined;
-}
-
-function renderDnsNames(templates: readonly FieldTemplate[], data: TemplateData): string[] {
-  if (templates.length === 0) return [];
+function renderDnsNames(input: TemplateInput, data: TemplateData, settings: Settings): string[] {
+  const { rule, pod } = input;
+  if (rule.dnsNames.length === 0 && !rule.autoPopulateDnsNames) return [];
   const names = new Set<string>();
-  for (const template of templates) {
+  for (const template of rule.dnsNames) {
     const name = renderField(template, data);
     const problem = dnsNameProblem(name);
     if (problem !== undefined) {
@@ -134,35 +159,46 @@ function renderDnsNames(templates: readonly FieldTemplate[], data: TemplateData)
     }
     names.add(name);
   }
-  const list = [...names];
-  const overlap = wildcardOverlap(list);
-  if (overlap !== undefined) throw new RenderError(`spec.dnsNameTemplates: ${overlap}`);
-  return list;
+  if (rule.autoPopulateDnsNames) {
+    const { namespace = "" } = pod.metadata;
+    for (const name of serviceNames(input.services(), namespace, settings.clusterDomain)) {
+      names.add(name);
+    }
+  }
+  return checkNames([...names]);
 }
 
-function renderSelectors({ rule, pod }: RenderInput, data: TemplateData): Selector[] {
+function checkNames(names: string[]): string[] {
+  if (names.length > MOST_NAMES) {
+    throw new RenderError(
+      `spec.autoPopulateDNSNames: the pod would have ${names.length} DNS names; at most ${MOST_NAMES} fit into a certificate that TLS stacks accept`,
+    );
+  }
+  const overlap = wildcardOverlap(names);
+  if (overlap !== undefined) throw new RenderError(`spec.dnsNameTemplates: ${overlap}`);
+  return names;
+}
+
+/** Renders the selectors, and finds the first that is not true of the pod. */
+function renderSelectors(
+  { rule, pod, namespace }: TemplateInput,
+  data: TemplateData,
+): { selectors: Selector[]; unmet: string | undefined } {
   const selectors: Selector[] = [{ type: "k8s", value: `pod-uid:${pod.metadata.uid}` }];
+  let unmet: string | undefined;
   for (const template of rule.selectors) {
     const text = renderField(template, data);
     try {
       const selector = parseSelector(text);
-      const problem = undecidable(selector);
-      if (problem !== undefined) throw new RenderError(problem);
+      const compiled = compilePodSelector(selector);
+      if (compiled.problem !== undefined) throw new RenderError(compiled.problem);
+      if (!compiled.test({ pod, namespace })) unmet ??= formatSelector(selector);
       selectors.push(selector);
     } catch (error) {
       throw new RenderError(`${template.field}: ${errorMessage(error)}`);
     }
   }
-  return selectors;
-}
-
-function firstUnmet(
-  { rule, pod, namespace }: RenderInput,
-  selectors: readonly Selector[],
-): string | undefined {
-  if (rule.selectors.length === 0) return undefined;
-  const known = selectorsOfPod(pod, namespace);
-  return selectors.map(formatSelector).find((selector) => !known.has(selector));
+  return { selectors, unmet };
 }
 
 function shorten(text: string): string {

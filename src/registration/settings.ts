@@ -11,6 +11,9 @@ export interface Settings {
   readonly clusterName: string;
   readonly clusterDomain: string;
   readonly className: string;
+  /** Where Signet's own agents run, and as whom. */
+  readonly agentNamespace: string;
+  readonly agentServiceAccount: string;
   readonly parentId: Template;
   /** Whether custom resources of this class are ours. */
   ownsClass(className: string): boolean;
@@ -41,7 +44,9 @@ export function compileSettings(options: RegistrationOptions): Settings {
     clusterName: options.clusterName,
     clusterDomain: options.clusterDomain,
     className,
-    parentId: compileTemplate(options.parentIdTemplate ?? DEFAULT_PARENT_ID_TEMPLATE),
+    agentNamespace: options.agentNamespace ?? "",
+    agentServiceAccount: options.agentServiceAccount ?? "",
+    parentId: compileTemplate(options.parentIdTemplate || DEFAULT_PARENT_ID_TEMPLATE),
     ownsClass: (other) => other === className || (other === "" && watchClassless),
     ignoredBy: (namespace) => patterns.find((pattern) => pattern.test(namespace))?.source,
   };

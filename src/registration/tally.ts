@@ -4,7 +4,7 @@ import type { Outcome } from "./evaluate.ts";
 import { FailureList } from "./failure-list.ts";
 import { podName } from "./objects.ts";
 import type { Rule } from "./rule.ts";
-import type { RuleStatus } from "./types.ts";
+import type { PodFailure } from "./types.ts";
 
 /** The counter, beside podsSelected, that an outcome raises. */
 const COUNTER: Readonly<Record<Outcome["kind"], keyof ClusterSpiffeIdStats | undefined>> = {
@@ -24,14 +24,21 @@ export class Tally {
   /** What the rule was compiled from, to tell changes from echoes. */
   fingerprint = "";
   gone = false;
-  /** The status that was reported last. */
-  reported: RuleStatus | undefined;
   readonly pods = new Set<PodState>();
   readonly #failures = new FailureList();
   readonly #stats = emptyStats();
 
   constructor(rule: Rule) {
     this.rule = rule;
+  }
+
+  get stats(): ClusterSpiffeIdStats {
+    return { ...this.#stats };
+  }
+
+  /** The first pods that it fails for. */
+  get failures(): readonly PodFailure[] {
+    return this.#failures.first();
   }
 
   countNamespaces(selected: number, ignored: number): void {
@@ -55,65 +62,12 @@ export class Tally {
     else this.#failures.set(uid, { pod: podName(state.pod), message: after.failure });
   }
 
-  /** What the object's status should say; undefined for objects that are not ours to report on. */
-  status(): RuleStatus | undefined {
-    if (this.gone || this.rule.state === "foreign") return undefined;
-    return {
-      name: this.rule.source.name,
-      observedGeneration: this.generation,
-      stats: { ...this.#stats },
-      ...this.#readiness(),
-      failures: this.#failures.first(),
-    };
-  }
-
   #add(outcome: Outcome | undefined, by: number): void {
     if (!outcome) return;
     this.#stats.podsSelected += by;
     const counter = COUNTER[outcome.kind];
     if (counter) this.#stats[counter] += by;
   }
-
-  #readiness(): Pick<RuleStatus, "ready" | "reason" | "message"> {
-    const { rule } = this;
-    if (rule.state === "invalid")
-      return { ready: false, reason: rule.reason, message: rule.message };
-    const { podEntryRenderFailures: failures, podsSelected, namespacesSelected } = this.#stats;
-    const example = this.#failures.first()[0];
-    if (failures > 0 && example) {
-      const message = `${failures} of ${podsSelected} selected pods get no entry; pod ${example.pod}: ${example.message}`;
-      return { ready: false, reason: "RenderFailed", message };
-    }
-    if (podsSelected > 0) {
-      return {
-        ready: true,
-        reason: "EntriesRendered",
-        message: "No selected pod failed to render.",
-      };
-    }
-    const message =
-      namespacesSelected === 0
-        ? "In effect, but spec.namespaceSelector selects no namespace."
-        : "In effect, but it selects no pod yet; see spec.podSelector and spec.namespaceSelector.";
-    return { ready: true, reason: "NothingSelected", message };
-  }
-}
-
-/** Tells whether two statuses would be written alike. */
-export function sameStatus(a: RuleStatus | undefined, b: RuleStatus | undefined): boolean {
-  if (!a || !b) return a === b;
-  return (
-    a.observedGeneration === b.observedGeneration &&
-    a.reason === b.reason &&
-    a.message === b.message &&
-    a.name === b.name &&
-    COUNTERS.every((counter) => a.stats[counter] === b.stats[counter]) &&
-    a.failures.length === b.failures.length &&
-    a.failures.every(
-      (failure, at) =>
-        failure.pod === b.failures[at]?.pod && failure.message === b.failures[at].message,
-    )
-  );
 }
 
 function emptyStats(): ClusterSpiffeIdStats {
@@ -129,5 +83,3 @@ function emptyStats(): ClusterSpiffeIdStats {
     podsFinished: 0,
   };
 }
-
-const COUNTERS = Object.keys(emptyStats()) as readonly (keyof ClusterSpiffeIdStats)[];
