@@ -48,6 +48,14 @@ export const DEPLOYMENTS: Resource = {
   namespaced: true,
 };
 
+export const ENDPOINT_SLICES: Resource = {
+  group: "discovery.k8s.io",
+  version: "v1",
+  plural: "endpointslices",
+  kind: "EndpointSlice",
+  namespaced: true,
+};
+
 const admission = (plural: string, kind: string): Resource => ({
   group: "admissionregistration.k8s.io",
   version: "v1",
@@ -59,6 +67,10 @@ const admission = (plural: string, kind: string): Resource => ({
 export const MUTATING_WEBHOOK_CONFIGURATIONS = admission(
   "mutatingwebhookconfigurations",
   "MutatingWebhookConfiguration",
+);
+export const VALIDATING_WEBHOOK_CONFIGURATIONS = admission(
+  "validatingwebhookconfigurations",
+  "ValidatingWebhookConfiguration",
 );
 
 /** The `apiVersion` that objects of this resource carry. */

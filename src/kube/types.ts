@@ -135,6 +135,11 @@ export interface Namespace extends KubeObject {
   status?: { phase?: "Active" | "Terminating" };
 }
 
+/** discovery.k8s.io/v1 EndpointSlice. */
+export interface EndpointSlice extends KubeObject {
+  endpoints?: { targetRef?: ObjectReference }[] | null;
+}
+
 export interface Secret extends KubeObject {
   type?: string;
   /** Values are base64. */
