@@ -1,22 +1,37 @@
-import { CLUSTER_SPIFFE_IDS } from "../api/resources.ts";
-import type { ClusterSpiffeId } from "../api/cluster-spiffe-id.ts";
 import type { Clock } from "../core/clock.ts";
 import { isSignetError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
+import type { InspectedRegistry } from "../inspect/ports.ts";
 import type { EntryRegistry, RegistryListener } from "../issuer/ports.ts";
-import { Cache } from "../kube/cache.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { startReflector } from "../kube/reflector.ts";
 import type { Reflector, ReflectorHandler } from "../kube/reflector.ts";
-import { NAMESPACES, NODES, PODS } from "../kube/resources.ts";
+import { ENDPOINT_SLICES, NAMESPACES, NODES, PODS } from "../kube/resources.ts";
 import type { Resource } from "../kube/resources.ts";
-import type { KubeObject, Namespace, Node, Pod } from "../kube/types.ts";
+import type { EndpointSlice, KubeObject, Namespace, Node, Pod } from "../kube/types.ts";
 import { RegistrationIndex } from "../registration/index.ts";
-import type { Change, PodObject, RegistrationOptions, RuleStatus } from "../registration/index.ts";
-import { projectNamespace, projectNode, projectPod, projectResource } from "./projection.ts";
-
-/** A ClusterSPIFFEID as the API server holds it. */
-export type StoredClusterSpiffeId = ClusterSpiffeId & KubeObject;
+import type {
+  Change,
+  FederationStatus,
+  DraftResource,
+  PodObject,
+  Preview,
+  RegistrationOptions,
+  RuleStatus,
+  SourceKind,
+} from "../registration/index.ts";
+import type { Previewer } from "../webhook/ports.ts";
+import { PodWatch } from "./pod-watch.ts";
+import { previewLive } from "./preview.ts";
+import {
+  projectEndpointSlice,
+  projectNamespace,
+  projectNode,
+  projectResource,
+} from "./projection.ts";
+import type { Project } from "./projection.ts";
+import { CUSTOM_RESOURCES, ResourceWatch } from "./resource-watch.ts";
+import type { StoredResource } from "./resource-watch.ts";
 
 export interface RegistryDeps {
   readonly client: KubeClient;
@@ -26,149 +41,154 @@ export interface RegistryDeps {
   readonly random: () => number;
 }
 
+type StatusListener = (uids: Iterable<string>) => void;
+
 /** The cluster's registration entries, kept up to date from watches. */
-export interface Registry extends EntryRegistry {
+export interface Registry
+  extends EntryRegistry, Omit<InspectedRegistry, "preview">, Omit<Previewer, "preview"> {
+  /** What a custom resource would give if it were applied now. */
+  preview(kind: SourceKind, object: DraftResource, signal?: AbortSignal): Promise<Preview>;
   /** Resolves once every kind has been listed; from then on the entries are true. */
   readonly synced: Promise<void>;
-  /** Calls `listener` with the UIDs of ClusterSPIFFEIDs whose status may differ now. */
-  onStatus(listener: (uids: Iterable<string>) => void): () => void;
-  clusterSpiffeId(uid: string): StoredClusterSpiffeId | undefined;
-  clusterSpiffeIdUids(): string[];
-  statusOf(uid: string): RuleStatus | undefined;
+  /** Calls `listener` with the UIDs of custom resources whose status may differ now. */
+  onStatus(listener: StatusListener): () => void;
+  resource(uid: string): StoredResource | undefined;
+  resourceUids(): string[];
+  statusOf(uid: string): RuleStatus | FederationStatus | undefined;
   stop(): Promise<void>;
 }
 
-/** Starts to watch pods, nodes, namespaces and ClusterSPIFFEIDs, and computes the entries of all replicas alike. */
+/** Starts to watch what entries are made of, and computes the entries of all replicas alike. */
 export function startRegistry(deps: RegistryDeps): Registry {
   const listeners = new Set<RegistryListener>();
-  const statusListeners = new Set<(uids: Iterable<string>) => void>();
-  const resources = new Cache<StoredClusterSpiffeId>({ log: deps.log });
+  const statusListeners = new Set<StatusListener>();
+  const tellStatus: StatusListener = (uids) => {
+    for (const listener of statusListeners) listener(uids);
+  };
   const index = new RegistrationIndex(deps.options, (change: Change) => {
     for (const [podUid, nodeName] of change.pods) {
       for (const listener of listeners) listener.entriesChanged(podUid, nodeName);
     }
-    for (const listener of statusListeners) listener(change.rules);
+    tellStatus(change.rules);
   });
   const tellEnding = (podUid: string): void => {
     for (const listener of listeners) listener.podEnding(podUid);
   };
-  const tellStatus = (uids: Iterable<string>): void => {
-    for (const listener of statusListeners) listener(uids);
+  const pods = new PodWatch({ ...deps, index, tellEnding });
+  const resources = new ResourceWatch({ index, pods, tellSeen: tellStatus });
+  const watches = startWatches(deps, { index, pods, resources });
+  return {
+    synced: watches.synced,
+    pod: (uid) => index.pod(uid),
+    podNamed: (namespace, name) => index.podNamed(namespace, name),
+    entriesOfPod: (uid) => index.entriesOfPod(uid),
+    entries: () => index.entries(),
+    podsOfNode: (nodeName) => index.podsOfNode(nodeName),
+    explainPod: (uid) => index.explainPod(uid),
+    explainRule: (kind, name, maxPods) => index.explainRule(kind, name, maxPods),
+    ownsClass: (className) => index.ownsClass(className),
+    check: (kind, object) => index.check(kind, object),
+    checkFederatedTrustDomain: (spec) =>
+      index.check("ClusterFederatedTrustDomain", { metadata: { name: "" }, spec }),
+    preview: (kind, object, signal) =>
+      previewLive(kind, object, { client: deps.client, index, pods, signal }),
+    statusOf: (uid) => index.statusOf(uid),
+    resource: (uid) => resources.get(uid),
+    resourceUids: () => resources.uids(),
+    fetchPod: (namespace, name) => fetchPod(deps.client, namespace, name),
+    subscribe: (listener) => subscribe(listeners, listener),
+    onStatus: (listener) => subscribe(statusListeners, listener),
+    stop: () => watches.stop(),
   };
-  const reflectors = startReflectors(deps, {
-    pods: podHandler(index, tellEnding),
-    nodes: {
-      replace: (nodes) => index.replaceNodes(nodes),
-      apply: (node) => index.applyNode(node),
-      remove: (node) => index.removeNode(node),
-    },
-    namespaces: {
-      replace: (namespaces) => index.replaceNamespaces(namespaces),
-      apply: (namespace) => index.applyNamespace(namespace),
-      remove: (namespace) => index.removeNamespace(namespace),
-    },
-    clusterSpiffeIds: clusterSpiffeIdHandler(index, resources, tellStatus),
-  });
-  const synced = Promise.all(reflectors.map((reflector) => reflector.synced)).then(() => undefined);
+}
+
+interface Parts {
+  readonly index: RegistrationIndex;
+  readonly pods: PodWatch;
+  readonly resources: ResourceWatch;
+}
+
+interface Watches {
+  readonly synced: Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Pods come last: what is kept of them depends on the custom resources. */
+function startWatches(deps: RegistryDeps, { index, pods, resources }: Parts): Watches {
+  const custom = (
+    ["ClusterSPIFFEID", "ClusterStaticEntry", "ClusterFederatedTrustDomain"] as const
+  ).map((kind) =>
+    reflect<StoredResource>(deps, {
+      resource: CUSTOM_RESOURCES[kind],
+      project: projectResource,
+      handler: resources.handlerOf(kind),
+      // The CRDs may be SPIRE's own, of a version that lacks the other two.
+      optional: kind !== "ClusterSPIFFEID",
+    }),
+  );
+  const others = [
+    reflect<Namespace>(deps, {
+      resource: NAMESPACES,
+      project: projectNamespace,
+      handler: {
+        replace: (namespaces) => index.replaceNamespaces(namespaces),
+        apply: (namespace) => index.applyNamespace(namespace),
+        remove: (namespace) => index.removeNamespace(namespace),
+      },
+    }),
+    reflect<Node>(deps, {
+      resource: NODES,
+      project: projectNode,
+      handler: {
+        replace: (nodes) => index.replaceNodes(nodes),
+        apply: (node) => index.applyNode(node),
+        remove: (node) => index.removeNode(node),
+      },
+    }),
+    reflect<EndpointSlice>(deps, {
+      resource: ENDPOINT_SLICES,
+      project: projectEndpointSlice,
+      handler: {
+        replace: (slices) => index.replaceEndpointSlices(slices),
+        apply: (slice) => index.applyEndpointSlice(slice),
+        remove: (slice) => index.removeEndpointSlice(slice),
+      },
+    }),
+  ];
+  const reflectors = [...custom, ...others];
+  const synced = syncInOrder(custom, others, pods);
   // Rejects when stopped before the first lists; whoever awaits it hears that, and nobody has to.
   synced.catch(() => undefined);
   return {
     synced,
-    pod: (uid) => index.pod(uid),
-    entriesOfPod: (uid) => index.entriesOfPod(uid),
-    podsOfNode: (nodeName) => index.podsOfNode(nodeName),
-    explainPod: (uid) => index.explainPod(uid),
-    statusOf: (uid) => index.statusOf(uid),
-    clusterSpiffeId: (uid) => resources.byUid(uid),
-    clusterSpiffeIdUids: () => resources.list().map(({ metadata }) => metadata.uid),
-    fetchPod: (namespace, name) => fetchPod(deps.client, namespace, name),
-    subscribe: (listener) => subscribe(listeners, listener),
-    onStatus: (listener) => subscribe(statusListeners, listener),
     async stop() {
-      await Promise.all(reflectors.map((reflector) => reflector.stop()));
+      await Promise.all([pods.stop(), ...reflectors.map((reflector) => reflector.stop())]);
     },
   };
 }
 
-interface Handlers {
-  readonly pods: ReflectorHandler<Pod>;
-  readonly nodes: ReflectorHandler<Node>;
-  readonly namespaces: ReflectorHandler<Namespace>;
-  readonly clusterSpiffeIds: ReflectorHandler<StoredClusterSpiffeId>;
+async function syncInOrder(
+  custom: readonly Reflector[],
+  others: readonly Reflector[],
+  pods: PodWatch,
+): Promise<void> {
+  await Promise.all(custom.map(({ synced }) => synced));
+  pods.start();
+  await Promise.all([pods.synced, ...others.map(({ synced }) => synced)]);
 }
 
-function startReflectors(
+interface Watched<T> {
+  readonly resource: Resource;
+  readonly project: Project<T>;
+  readonly handler: ReflectorHandler<T>;
+  readonly optional?: boolean;
+}
+
+function reflect<T extends KubeObject>(
   { client, clock, log, random }: RegistryDeps,
-  handlers: Handlers,
-): Reflector[] {
-  const reflect = <T extends KubeObject>(
-    resource: Resource,
-    project: (object: T) => T,
-    handler: ReflectorHandler<T>,
-  ): Reflector => startReflector<T>({ client, resource, project, handler, clock, log, random });
-  return [
-    reflect(NAMESPACES, projectNamespace, handlers.namespaces),
-    reflect(NODES, projectNode, handlers.nodes),
-    reflect(PODS, projectPod, handlers.pods),
-    reflect(CLUSTER_SPIFFE_IDS, projectResource, handlers.clusterSpiffeIds),
-  ];
-}
-
-/** Feeds pods to the index, and tells of those that go: whoever waits for them must stop. */
-function podHandler(
-  index: RegistrationIndex,
-  tellEnding: (podUid: string) => void,
-): ReflectorHandler<Pod> {
-  /** UIDs of the pods that stay: a new list does not name those that went while nobody watched. */
-  let staying = new Set<string>();
-  const end = (uid: string): void => {
-    staying.delete(uid);
-    tellEnding(uid);
-  };
-  return {
-    replace(pods) {
-      index.replacePods(pods);
-      const before = staying;
-      staying = new Set(pods.filter((pod) => !isEnding(pod)).map((pod) => pod.metadata.uid));
-      for (const uid of before) if (!staying.has(uid)) tellEnding(uid);
-    },
-    apply(pod) {
-      index.applyPod(pod);
-      if (isEnding(pod)) end(pod.metadata.uid);
-      else staying.add(pod.metadata.uid);
-    },
-    remove(pod) {
-      index.removePod(pod);
-      end(pod.metadata.uid);
-    },
-  };
-}
-
-function isEnding(pod: Pod): boolean {
-  return pod.metadata.deletionTimestamp !== undefined;
-}
-
-function clusterSpiffeIdHandler(
-  index: RegistrationIndex,
-  resources: Cache<StoredClusterSpiffeId>,
-  tellStatus: (uids: Iterable<string>) => void,
-): ReflectorHandler<StoredClusterSpiffeId> {
-  return {
-    replace(objects) {
-      resources.replace(objects);
-      index.replaceClusterSpiffeIds(objects);
-      tellStatus(objects.map(({ metadata }) => metadata.uid));
-    },
-    apply(object) {
-      resources.apply(object);
-      index.applyClusterSpiffeId(object);
-      tellStatus([object.metadata.uid]);
-    },
-    remove(object) {
-      resources.remove(object);
-      index.removeClusterSpiffeId(object);
-    },
-  };
+  watched: Watched<T>,
+): Reflector {
+  return startReflector<T>({ ...watched, client, clock, log, random });
 }
 
 async function fetchPod(

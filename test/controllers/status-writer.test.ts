@@ -1,18 +1,24 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { CLUSTER_SPIFFE_IDS } from "../../src/api/resources.ts";
+import {
+  CLUSTER_FEDERATED_TRUST_DOMAINS,
+  CLUSTER_SPIFFE_IDS,
+  CLUSTER_STATIC_ENTRIES,
+} from "../../src/api/resources.ts";
 import type {
+  ClusterSpiffeId,
   ClusterSpiffeIdStats,
   ClusterSpiffeIdStatus,
 } from "../../src/api/cluster-spiffe-id.ts";
 import { startRegistry } from "../../src/controllers/registry.ts";
-import type { Registry, StoredClusterSpiffeId } from "../../src/controllers/registry.ts";
+import type { Registry } from "../../src/controllers/registry.ts";
+import type { StoredResource } from "../../src/controllers/resource-watch.ts";
 import { nextStatus } from "../../src/controllers/status-object.ts";
 import { writeStatuses } from "../../src/controllers/status.ts";
 import { manualClock, systemClock } from "../../src/core/clock.ts";
 import type { ManualClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { NAMESPACES, NODES, PODS } from "../../src/kube/resources.ts";
-import type { Pod } from "../../src/kube/types.ts";
+import type { KubeObject, Pod } from "../../src/kube/types.ts";
 import type { RuleStatus } from "../../src/registration/index.ts";
 import { eventually, openCluster, TRUST_DOMAIN } from "./cluster.ts";
 import type { TestCluster } from "./cluster.ts";
@@ -30,6 +36,7 @@ const stats: ClusterSpiffeIdStats = {
   podsFinished: 0,
 };
 const rule: RuleStatus = {
+  kind: "ClusterSPIFFEID",
   name: "web",
   observedGeneration: 1,
   stats,
@@ -38,11 +45,10 @@ const rule: RuleStatus = {
   message: "1 entry",
   failures: [],
 };
-const stored = (status?: ClusterSpiffeIdStatus): StoredClusterSpiffeId =>
-  ({ metadata: { name: "web", uid: "u" }, ...(status ? { status } : {}) }) as StoredClusterSpiffeId;
+const stored = (status?: StoredResource["status"]): StoredResource =>
+  ({ metadata: { name: "web", uid: "u" }, ...(status ? { status } : {}) }) as StoredResource;
 
-const timeOf = (next: ClusterSpiffeIdStatus | undefined) =>
-  next?.conditions?.[0]?.lastTransitionTime;
+const timeOf = (next: StoredResource["status"]) => next?.conditions?.[0]?.lastTransitionTime;
 
 describe("nextStatus", () => {
   const first = nextStatus(rule, stored(), NOW);
@@ -84,7 +90,7 @@ describe("nextStatus", () => {
   it("names failures while there are any, and drops them afterwards", () => {
     const failures = [{ pod: "shop/web", message: "no" }];
     const failed = nextStatus({ ...rule, failures }, stored(first), NOW);
-    expect(failed?.failures).toEqual(failures);
+    expect(failed).toMatchObject({ failures });
     expect(nextStatus(rule, stored(failed), NOW)).not.toHaveProperty("failures");
   });
 });
@@ -93,10 +99,12 @@ describe("writeStatuses", () => {
   let cluster: TestCluster;
   let registry: Registry;
   let clock: ManualClock;
+  let told: string[];
 
   beforeEach(async () => {
     cluster = await openCluster();
     clock = manualClock(NOW);
+    told = [];
     cluster.server.put(NAMESPACES, { metadata: { name: "shop" } });
     cluster.server.put(NODES, { metadata: { name: "node-a" } });
     registry = startRegistry({
@@ -112,8 +120,8 @@ describe("writeStatuses", () => {
   afterEach(() => cluster.close());
 
   function putRule(name: string, template = "spiffe://example.org/{{ .PodMeta.Name }}"): string {
-    const object: Partial<StoredClusterSpiffeId> = { spec: { spiffeIDTemplate: template } };
-    return cluster.server.put(CLUSTER_SPIFFE_IDS, { metadata: { name }, ...object }).metadata.uid;
+    const object = { metadata: { name }, spec: { spiffeIDTemplate: template } };
+    return cluster.server.put(CLUSTER_SPIFFE_IDS, object).metadata.uid;
   }
   const putPod = (name: string): string =>
     cluster.server.put<Pod>(PODS, {
@@ -122,7 +130,7 @@ describe("writeStatuses", () => {
     }).metadata.uid;
   const statusOf = (name: string): ClusterSpiffeIdStatus | undefined =>
     cluster.server
-      .objects<StoredClusterSpiffeId>(CLUSTER_SPIFFE_IDS)
+      .objects<ClusterSpiffeId & KubeObject>(CLUSTER_SPIFFE_IDS)
       .find(({ metadata }) => metadata.name === name)?.status;
   const writes = () => cluster.server.requests.filter(({ method }) => method === "PATCH");
   /** Waits until the writer has sent what it had to send: nothing new for a while. */
@@ -139,7 +147,13 @@ describe("writeStatuses", () => {
   async function start(): Promise<() => Promise<void>> {
     const { client, run } = cluster;
     const stop = run((signal) =>
-      writeStatuses({ client, registry, clock, random: () => 0.5, log: silentLog() }, signal),
+      writeStatuses(
+        {
+          ...{ client, registry, clock, random: () => 0.5, log: silentLog() },
+          tell: ({ name }, { type, reason }) => void told.push(`${type} ${name} ${reason}`),
+        },
+        signal,
+      ),
     );
     await quiet();
     return stop;
@@ -161,7 +175,7 @@ describe("writeStatuses", () => {
         { type: "Ready", reason: "NothingSelected" },
       ]),
     );
-    await eventually(() => expect(registry.clusterSpiffeId(uid)?.status).toBeDefined());
+    await eventually(() => expect(registry.resource(uid)?.status).toBeDefined());
     await stop();
     await start();
     await pass(2000);
@@ -194,7 +208,7 @@ describe("writeStatuses", () => {
       await eventually(() => expect(registry.entriesOfPod(pod)).toHaveLength(1));
       if (i % 10 === 9) await pass(250);
     }
-    await pass(1500);
+    await pass(3500);
     expect(statusOf("web")?.stats?.entriesToSet).toBe(50);
     expect(writes().length).toBeLessThanOrEqual(4);
   });
@@ -230,6 +244,80 @@ describe("writeStatuses", () => {
     await eventually(() => expect(swapped).toBe(true));
     await stop();
     expect(statusOf("web")).toBeUndefined();
+  });
+
+  it("tells of a rule that cannot work, and when it can again, but not of counts", async () => {
+    await known(putRule("web"));
+    const uid = putRule("broken", "{{");
+    await known(uid);
+    await start();
+    await pass(2000);
+    expect(told).toEqual(["Warning broken InvalidTemplate"]);
+    await eventually(() => expect(registry.resource(uid)?.status).toBeDefined());
+    const mended = { spec: { spiffeIDTemplate: "spiffe://example.org/mended" } };
+    const { status } = registry.resource(uid) ?? {};
+    cluster.server.put(CLUSTER_SPIFFE_IDS, {
+      ...{ metadata: { name: "broken" }, ...mended, status },
+    });
+    await eventually(() => expect(registry.statusOf(uid)?.ready).toBe(true));
+    putPod("a");
+    await pass(4000);
+    expect(told.slice(1)).toEqual([expect.stringMatching(/^Normal broken /)]);
+  });
+
+  it("writes all kinds, each with what it declares", async () => {
+    const { server } = cluster;
+    const selectors = ["k8s:ns:shop"];
+    const node = server.objects(NODES)[0]?.metadata.uid ?? "";
+    const ids = {
+      spiffeID: "spiffe://example.org/fixed",
+      parentID: `spiffe://example.org/spire/agent/k8s_psat/kind/${node}`,
+    };
+    const fixed = server.put(CLUSTER_STATIC_ENTRIES, {
+      metadata: { name: "fixed" },
+      spec: { ...ids, selectors, federatesWith: ["other.org"] },
+    } as never).metadata.uid;
+    const foreign = server.put(CLUSTER_FEDERATED_TRUST_DOMAINS, {
+      metadata: { name: "other" },
+      spec: {
+        trustDomain: "other.org",
+        bundleEndpointURL: "https://other.org/bundle",
+        bundleEndpointProfile: { type: "https_web" },
+      },
+    } as never).metadata.uid;
+    putPod("a");
+    await known(fixed);
+    await known(foreign);
+    await eventually(() =>
+      expect(registry.statusOf(fixed)).toMatchObject({ stats: { entriesToSet: 1 } }),
+    );
+    await start();
+    await pass(1000);
+    const [entry] = server.objects<KubeObject & { status?: object }>(CLUSTER_STATIC_ENTRIES);
+    expect(entry?.status).toMatchObject({
+      ...{ rendered: true, masked: false, set: true, podsSelected: 1 },
+      conditions: [
+        { type: "Ready", status: "True", reason: "EntryInEffect" },
+        { type: "BundlesAvailable", status: "False", reason: "BundleMissing" },
+      ],
+    });
+    const [other] = server.objects<KubeObject & { status?: object }>(
+      CLUSTER_FEDERATED_TRUST_DOMAINS,
+    );
+    expect(other?.status).toMatchObject({
+      conditions: [{ type: "Ready", status: "False", reason: "BundleNotFetched" }],
+    });
+  });
+
+  it("writes no more than the API server should bear when one event touches many rules", async () => {
+    for (let n = 0; n < 200; n += 1) await known(putRule(`r-${n}`));
+    await start();
+    await pass(1000);
+    const first = writes().length;
+    expect(first).toBeGreaterThanOrEqual(50);
+    expect(first).toBeLessThanOrEqual(80);
+    await pass(10_000);
+    expect(writes()).toHaveLength(200);
   });
 
   it("forgets a rule that is deleted", async () => {

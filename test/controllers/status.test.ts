@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
+import type { ClusterSpiffeId } from "../../src/api/cluster-spiffe-id.ts";
 import { CLUSTER_SPIFFE_IDS } from "../../src/api/resources.ts";
 import { startRegistry } from "../../src/controllers/registry.ts";
-import type { Registry, StoredClusterSpiffeId } from "../../src/controllers/registry.ts";
+import type { Registry } from "../../src/controllers/registry.ts";
 import { writeStatuses } from "../../src/controllers/status.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
@@ -9,7 +10,7 @@ import type { Log } from "../../src/core/log.ts";
 import { createKubeClient } from "../../src/kube/client.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
 import { NAMESPACES, NODES, PODS } from "../../src/kube/resources.ts";
-import type { Pod } from "../../src/kube/types.ts";
+import type { KubeObject, Pod } from "../../src/kube/types.ts";
 import { startFakeApiServer } from "../fakes/api-server.ts";
 import type { FakeApiServer } from "../fakes/api-server.ts";
 import type { ApiRequest } from "../fakes/api-routes.ts";
@@ -54,16 +55,17 @@ function lead(): void {
     log: silentLog(),
   });
   writing = writeStatuses(
-    { client, registry, clock, random: Math.random, log: warningLog() },
+    {
+      ...{ client, registry, clock, random: Math.random, log: warningLog() },
+      tell: () => undefined,
+    },
     leading.signal,
   );
 }
 
 function putRule(name: string, template = "spiffe://{{ .TrustDomain }}/{{ .PodMeta.Name }}"): void {
-  api.put<StoredClusterSpiffeId>(CLUSTER_SPIFFE_IDS, {
-    metadata: { name },
-    spec: { spiffeIDTemplate: template },
-  });
+  const object = { metadata: { name }, spec: { spiffeIDTemplate: template } };
+  api.put(CLUSTER_SPIFFE_IDS, object);
 }
 
 function putPod(name: string): void {
@@ -76,7 +78,7 @@ function putPod(name: string): void {
 
 const statusOf = (name: string) =>
   api
-    .objects<StoredClusterSpiffeId>(CLUSTER_SPIFFE_IDS)
+    .objects<ClusterSpiffeId & KubeObject>(CLUSTER_SPIFFE_IDS)
     .find(({ metadata }) => metadata.name === name)?.status;
 
 const isStatusWrite = (request: ApiRequest): boolean =>

@@ -1,0 +1,58 @@
+import { isSignetError } from "../core/errors.ts";
+import type { KubeClient } from "../kube/client.ts";
+import { PODS } from "../kube/resources.ts";
+import type { Pod } from "../kube/types.ts";
+import type {
+  DraftResource,
+  PodObject,
+  Preview,
+  RegistrationIndex,
+  SourceKind,
+} from "../registration/index.ts";
+import type { PodWatch } from "./pod-watch.ts";
+
+/** Enough to see what is wrong, in a few milliseconds. */
+const MAX_TRIED = 1000;
+const MAX_SHOWN = 20;
+/** Pods that are asked for whole when the cache lacks what the templates name. */
+const MAX_FETCHED = 10;
+
+export interface PreviewDeps {
+  readonly client: KubeClient;
+  readonly index: RegistrationIndex;
+  readonly pods: PodWatch;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * What a custom resource would give the live pods if it were applied now. Where its templates name fields that no
+ * other rule does, a sample of pods is read from the API server; throws as that does.
+ */
+export async function previewLive(
+  kind: SourceKind,
+  object: DraftResource,
+  { client, index, pods, signal }: PreviewDeps,
+): Promise<Preview> {
+  const scope = { maxTried: MAX_TRIED, maxShown: MAX_SHOWN };
+  const cached = index.preview(kind, object, scope);
+  if (cached.problems.length > 0 || pods.has(index.readsOf(kind, object))) return cached;
+  const sample = cached.pods.slice(0, MAX_FETCHED).map(({ pod }) => pod.split("/"));
+  const fetched = await Promise.all(
+    sample.map(([namespace = "", name = ""]) => fetchWhole({ client, signal }, namespace, name)),
+  );
+  const whole = new Map(fetched.flatMap((pod) => (pod ? [[pod.metadata.uid, pod] as const] : [])));
+  return index.preview(kind, object, { ...scope, pods: whole });
+}
+
+async function fetchWhole(
+  { client, signal }: Pick<PreviewDeps, "client" | "signal">,
+  namespace: string,
+  name: string,
+): Promise<PodObject | undefined> {
+  try {
+    return await client.get<Pod>(PODS, { namespace, name }, signal ? { signal } : {});
+  } catch (error) {
+    if (isSignetError(error, "NOT_FOUND")) return undefined;
+    throw error;
+  }
+}
