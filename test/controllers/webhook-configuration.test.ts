@@ -4,7 +4,10 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { caBundlePatch, keepCaBundle } from "../../src/controllers/webhook-configuration.ts";
 import { manualClock } from "../../src/core/clock.ts";
 import type { ManualClock } from "../../src/core/clock.ts";
-import { MUTATING_WEBHOOK_CONFIGURATIONS as CONFIGURATIONS } from "../../src/kube/resources.ts";
+import {
+  MUTATING_WEBHOOK_CONFIGURATIONS as MUTATING,
+  VALIDATING_WEBHOOK_CONFIGURATIONS as VALIDATING,
+} from "../../src/kube/resources.ts";
 import type { KubeObject, ObjectMeta } from "../../src/kube/types.ts";
 import { bundlePem } from "../../src/spiffe/bundle.ts";
 import type { Bundle } from "../../src/spiffe/bundle.ts";
@@ -77,13 +80,13 @@ describe("keepCaBundle", () => {
   afterEach(() => cluster.close());
 
   const asleep = () => eventually(() => expect(clock.sleeping).toBe(1));
-  const put = (...webhooks: Webhook[]): void => {
+  const put = (resource: typeof MUTATING, ...webhooks: Webhook[]): void => {
     const object: Partial<Configuration> = { webhooks };
-    cluster.server.put(CONFIGURATIONS, { ...object, metadata: { name: "signet" } });
+    cluster.server.put(resource, { ...object, metadata: { name: "signet" } });
   };
-  const caBundles = (): (string | undefined)[] | undefined =>
+  const caBundles = (resource: typeof MUTATING): (string | undefined)[] | undefined =>
     cluster.server
-      .objects<Configuration>(CONFIGURATIONS)[0]
+      .objects<Configuration>(resource)[0]
       ?.webhooks?.map(({ clientConfig }) => clientConfig.caBundle);
   async function keep(): Promise<void> {
     const { client, run } = cluster;
@@ -93,56 +96,78 @@ describe("keepCaBundle", () => {
     await asleep();
   }
 
-  it("sets the bundle at once, and again as soon as it changes", async () => {
-    put(webhook("a"), webhook("b", "b2xk"));
-    await keep();
-    expect(caBundles()).toEqual([encoded(bundles.first), encoded(bundles.first)]);
-    bundles.live.set(bundles.both);
-    await eventually(() =>
-      expect(caBundles()).toEqual([encoded(bundles.both), encoded(bundles.both)]),
-    );
+  describe.each([MUTATING, VALIDATING])("of a $kind", (resource) => {
+    it("sets the bundle at once, and again as soon as it changes", async () => {
+      put(resource, webhook("a"), webhook("b", "b2xk"));
+      await keep();
+      expect(caBundles(resource)).toEqual([encoded(bundles.first), encoded(bundles.first)]);
+      bundles.live.set(bundles.both);
+      await eventually(() =>
+        expect(caBundles(resource)).toEqual([encoded(bundles.both), encoded(bundles.both)]),
+      );
+    });
+
+    it("sets it again within ten seconds after someone reset it", async () => {
+      put(resource, webhook("a"));
+      await keep();
+      put(resource, webhook("a"));
+      expect(caBundles(resource)).toEqual([undefined]);
+      await clock.advance(10_000);
+      await eventually(() => expect(caBundles(resource)).toEqual([encoded(bundles.first)]));
+    });
+
+    it("is content without one, and sets the bundle when it comes", async () => {
+      await keep();
+      expect(log.lines).toEqual([]);
+      put(resource, webhook("a"));
+      await clock.advance(10_000);
+      await eventually(() => expect(caBundles(resource)).toEqual([encoded(bundles.first)]));
+    });
+
+    it("starts over when the webhooks changed between its look and its write", async () => {
+      put(resource, webhook("a", encoded(bundles.first)), webhook("b"));
+      let swapped = false;
+      cluster.server.intercept = ({ method }) => {
+        if (method === "PATCH" && !swapped) {
+          put(resource, webhook("b"), webhook("a", encoded(bundles.first)));
+          swapped = true;
+        }
+        return undefined;
+      };
+      await keep();
+      expect(caBundles(resource)).toEqual([undefined, encoded(bundles.first)]);
+      await clock.advance(1000);
+      await eventually(() =>
+        expect(caBundles(resource)).toEqual([encoded(bundles.first), encoded(bundles.first)]),
+      );
+    });
   });
 
   it("writes nothing while the bundle is there", async () => {
-    put(webhook("a", encoded(bundles.first)));
+    put(MUTATING, webhook("a", encoded(bundles.first)));
+    put(VALIDATING, webhook("b", encoded(bundles.first)));
     await keep();
     await clock.advance(10_000);
     await asleep();
-    expect(cluster.server.requests.map(({ method }) => method)).toEqual(["GET", "GET"]);
-  });
-
-  it("sets it again within ten seconds after someone reset it", async () => {
-    put(webhook("a"));
-    await keep();
-    put(webhook("a"));
-    expect(caBundles()).toEqual([undefined]);
-    await clock.advance(10_000);
-    await eventually(() => expect(caBundles()).toEqual([encoded(bundles.first)]));
-  });
-
-  it("is content without a configuration, and sets the bundle when one comes", async () => {
-    await keep();
-    expect(log.lines).toEqual([]);
-    put(webhook("a"));
-    await clock.advance(10_000);
-    await eventually(() => expect(caBundles()).toEqual([encoded(bundles.first)]));
-  });
-
-  it("starts over when the webhooks changed between its look and its write", async () => {
-    put(webhook("a", encoded(bundles.first)), webhook("b"));
-    let swapped = false;
-    cluster.server.intercept = ({ method }) => {
-      if (method === "PATCH" && !swapped) {
-        put(webhook("b"), webhook("a", encoded(bundles.first)));
-        swapped = true;
-      }
-      return undefined;
-    };
-    await keep();
-    expect(caBundles()).toEqual([undefined, encoded(bundles.first)]);
-    await clock.advance(1000);
-    await eventually(() =>
-      expect(caBundles()).toEqual([encoded(bundles.first), encoded(bundles.first)]),
+    expect(cluster.server.requests.map(({ method }) => method)).toEqual(
+      Array.from({ length: 4 }, () => "GET"),
     );
+  });
+
+  it("sets the one although the other cannot be read, and tries that again", async () => {
+    put(MUTATING, webhook("a"));
+    put(VALIDATING, webhook("b"));
+    let broken = true;
+    cluster.server.intercept = ({ path }) =>
+      broken && path.includes(MUTATING.plural)
+        ? { status: 403, body: { kind: "Status", code: 403, message: "not allowed" } }
+        : undefined;
+    await keep();
+    expect(caBundles(VALIDATING)).toEqual([encoded(bundles.first)]);
+    expect(caBundles(MUTATING)).toEqual([undefined]);
+    expect(log.lines.filter(({ level }) => level === "error")).toHaveLength(1);
+    broken = false;
+    await clock.advance(1000);
+    await eventually(() => expect(caBundles(MUTATING)).toEqual([encoded(bundles.first)]));
   });
 });
