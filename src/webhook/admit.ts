@@ -4,7 +4,7 @@ import type { InjectionOptions } from "./mutate.ts";
 import { diff } from "./patch.ts";
 import { readPod } from "./pod.ts";
 import type { IncomingPod } from "./pod.ts";
-import type { Admitter } from "./review.ts";
+import type { Admission, AdmissionRequest } from "./review.ts";
 
 /** Label of namespaces and pods that asks for the volume (`true`) or forbids it (`false`). */
 const INJECT_LABEL = "signet.dev/inject";
@@ -16,7 +16,7 @@ const MIRROR_ANNOTATION = "kubernetes.io/config.mirror";
  * Makes the admitter of the mutating webhook: new pods get the identity volume.
  * Which pods are asked about is up to the webhook's selectors; a pod that says no is left alone even so.
  */
-export function podInjector(options: InjectionOptions): Admitter {
+export function podInjector(options: InjectionOptions): (request: AdmissionRequest) => Admission {
   return (request) => {
     const { kind, operation, subResource } = request;
     if (kind.group !== "" || kind.version !== "v1" || kind.kind !== "Pod") {

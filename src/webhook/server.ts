@@ -10,7 +10,7 @@ import type { Live, TlsMaterial } from "../core/live.ts";
 import type { Log } from "../core/log.ts";
 import { readBody } from "./body.ts";
 import type { BodyBudget } from "./body.ts";
-import { allow, parseReview, refuse } from "./review.ts";
+import { allow, parseReview, refuse, refuseInvalid } from "./review.ts";
 import type { AdmissionRequest, Admitter, ReviewResponse } from "./review.ts";
 
 export interface WebhookServerOptions {
@@ -154,16 +154,25 @@ async function route(request: IncomingMessage, options: Context): Promise<Reply>
   if (request.method !== method) return { status: 405, body: `only ${method} is allowed` };
   if (!admit) return { status: 200, body: "ok" };
   const review = parseReview(await readBody(request, MAX_BODY_BYTES, options.budget));
-  return { status: 200, body: decide(review, admit, options.log) };
+  return { status: 200, body: await decide(review, admit, options.log) };
 }
 
-function decide(request: AdmissionRequest, admit: Admitter, log: Log): ReviewResponse {
+async function decide(
+  request: AdmissionRequest,
+  admit: Admitter,
+  log: Log,
+): Promise<ReviewResponse> {
   const { uid, namespace } = request;
   const subject = { namespace, name: request.name || generateName(request.object) };
   try {
-    const { patch, outcome } = admit(request);
-    log.debug({ ...subject, outcome }, "object admitted");
-    return allow(uid, patch);
+    const verdict = await admit(request);
+    if ("refused" in verdict) {
+      const fields = verdict.refused.causes.map(({ field }) => field);
+      log.debug({ ...subject, kind: request.kind.kind, fields }, "object refused");
+      return refuseInvalid(uid, verdict.refused);
+    }
+    log.debug({ ...subject, outcome: verdict.outcome }, "object admitted");
+    return allow(uid, verdict);
   } catch (error) {
     if (!(error instanceof SignetError)) throw error;
     log.debug({ ...subject, code: error.code, ...error.details }, "object refused");

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isSignetError, SignetError } from "../../src/core/errors.ts";
-import { allow, parseReview, refuse } from "../../src/webhook/review.ts";
+import { allow, parseReview, refuse, refuseInvalid } from "../../src/webhook/review.ts";
 import { reviewOf } from "./reviews.ts";
 
 function isReviewOrRefused(body: string): boolean {
@@ -21,7 +21,9 @@ describe("parseReview", () => {
       subResource: "",
       name: "",
       namespace: "shop",
+      dryRun: false,
       object: { spec: {} },
+      oldObject: null,
     });
   });
 
@@ -54,7 +56,7 @@ describe("parseReview", () => {
 
 describe("allow", () => {
   it("names neither patch nor patch type when there is nothing to change", () => {
-    expect(allow("u", [])).toEqual({
+    expect(allow("u", { patch: [] })).toEqual({
       apiVersion: "admission.k8s.io/v1",
       kind: "AdmissionReview",
       response: { uid: "u", allowed: true },
@@ -63,10 +65,46 @@ describe("allow", () => {
 
   it("carries the patch in base64", () => {
     const patch = [{ op: "add" as const, path: "/spec/volumes", value: [{ name: "ü" }] }];
-    const { response } = allow("u", patch);
+    const { response } = allow("u", { patch });
     expect(response).toMatchObject({ uid: "u", allowed: true, patchType: "JSONPatch" });
     const decoded = Buffer.from(response.patch ?? "", "base64").toString("utf8");
     expect(JSON.parse(decoded)).toEqual(patch);
+  });
+});
+
+describe("warnings of a review", () => {
+  it("come beside a patch, cut to what Kubernetes passes on", () => {
+    const patch = [{ op: "add" as const, path: "/spec/volumes", value: [] }];
+    const { response } = allow("u", { patch, warnings: ["a\nb", "x".repeat(300)] });
+    expect(response.warnings).toEqual(["a b", `${"x".repeat(255)}…`]);
+    expect(response.patchType).toBe("JSONPatch");
+  });
+
+  it("are left out when there are none", () => {
+    expect(allow("u", { patch: [], warnings: [] }).response).toEqual({ uid: "u", allowed: true });
+  });
+});
+
+describe("refuseInvalid", () => {
+  it("has the form of the API server's own validation, field by field", () => {
+    const invalid = {
+      group: "spire.spiffe.io",
+      kind: "ClusterSPIFFEID",
+      name: "shop",
+      message: 'ClusterSPIFFEID "shop" is invalid: spec.ttl: "soon" is not a duration',
+      causes: [{ field: "spec.ttl", message: '"soon" is not a duration' }],
+    };
+    const { message, causes, ...object } = invalid;
+    expect(refuseInvalid("u", invalid).response).toEqual({
+      uid: "u",
+      allowed: false,
+      status: {
+        code: 422,
+        reason: "Invalid",
+        message,
+        details: { ...object, causes: [{ reason: "FieldValueInvalid", ...causes[0] }] },
+      },
+    });
   });
 });
 

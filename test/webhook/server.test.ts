@@ -5,16 +5,20 @@ import type { RequestOptions } from "node:https";
 import { connect } from "node:tls";
 import type { TLSSocket } from "node:tls";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { systemClock } from "../../src/core/clock.ts";
 import { liveValue } from "../../src/core/live.ts";
 import type { LiveSource, TlsMaterial } from "../../src/core/live.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Log, LogFields } from "../../src/core/log.ts";
 import { podInjector } from "../../src/webhook/admit.ts";
+import type { Previewer } from "../../src/webhook/ports.ts";
 import { webhookServer } from "../../src/webhook/server.ts";
 import type { WebhookServer } from "../../src/webhook/server.ts";
+import { resourceValidator } from "../../src/webhook/validate.ts";
 import { applyAdditions } from "./apply-patch.ts";
 import { selfSigned } from "./certificates.ts";
 import { DRIVER, pod } from "./pods.ts";
+import { outcomesOf, previewerOf, previewOf, problem, resourceReview, SHOP } from "./previews.ts";
 import { reviewOf } from "./reviews.ts";
 
 interface Answer {
@@ -26,6 +30,8 @@ interface Answer {
 let material: LiveSource<TlsMaterial>;
 let lines: { level: string; fields: LogFields; message: string }[];
 let server: WebhookServer;
+/** What the validator asks; a test may put another in its place. */
+let previewer: Previewer;
 
 function at(level: string) {
   return (fields: LogFields, message: string) => void lines.push({ level, fields, message });
@@ -39,17 +45,26 @@ function recordingLog(): Log {
 beforeEach(async () => {
   material = liveValue(await selfSigned("first"));
   lines = [];
+  previewer = previewerOf();
+  const current: Previewer = {
+    ownsClass: (...given) => previewer.ownsClass(...given),
+    check: (...given) => previewer.check(...given),
+    checkFederatedTrustDomain: (...given) => previewer.checkFederatedTrustDomain(...given),
+    preview: (...given) => previewer.preview(...given),
+  };
+  const log = recordingLog();
   server = webhookServer({
     port: 0,
     host: "127.0.0.1",
     tls: material,
     admitters: {
       "/mutate": podInjector({ driverName: DRIVER }),
+      "/validate": resourceValidator({ previewer: current, clock: systemClock(), log }),
       "/broken": () => {
         throw new TypeError("a secret of the inside");
       },
     },
-    log: recordingLog(),
+    log,
   });
   await server.start();
 });
@@ -79,6 +94,9 @@ async function call(
 
 const mutate = (body: string | Buffer): Promise<Answer> =>
   call({ method: "POST", path: "/mutate?timeout=5s" }, body);
+
+const validate = (...about: Parameters<typeof resourceReview>): Promise<Answer> =>
+  call({ method: "POST", path: "/validate" }, JSON.stringify(resourceReview(...about)));
 
 /** The protocol that was agreed on, or the code of the failure. */
 async function handshake(version: "TLSv1.1" | "TLSv1.2" | "TLSv1.3"): Promise<string> {
@@ -125,6 +143,61 @@ describe("webhook server", () => {
       response: {
         allowed: false,
         status: { code: 400, message: expect.stringContaining('no container "nobody"') as string },
+      },
+    });
+  });
+
+  it("refuses a custom resource field by field", async () => {
+    previewer = previewerOf({ check: () => [problem("spec.ttl", '"soon" is not a duration')] });
+    const { status, text } = await validate({ spec: { ttl: "soon" } });
+    expect(status).toBe(200);
+    expect((JSON.parse(text) as { response: unknown }).response).toEqual({
+      uid: "705ab4f5-6393-11e8-b7cc-42010a800002",
+      allowed: false,
+      status: {
+        code: 422,
+        reason: "Invalid",
+        message: 'ClusterSPIFFEID "shop" is invalid: spec.ttl: "soon" is not a duration',
+        details: {
+          group: "spire.spiffe.io",
+          kind: "ClusterSPIFFEID",
+          name: "shop",
+          causes: [
+            {
+              reason: "FieldValueInvalid",
+              field: "spec.ttl",
+              message: '"soon" is not a duration',
+            },
+          ],
+        },
+      },
+    });
+    expect(lines.filter(({ message }) => message === "object refused")).toEqual([
+      {
+        level: "debug",
+        message: "object refused",
+        fields: { namespace: "", name: "shop", kind: "ClusterSPIFFEID", fields: ["spec.ttl"] },
+      },
+    ]);
+  });
+
+  it("answers others while one admitter takes its time, and then with its warnings", async () => {
+    const { promise: started, resolve: start } = Promise.withResolvers<void>();
+    const { promise: finished, resolve: finish } = Promise.withResolvers<void>();
+    const preview: Previewer["preview"] = async () => {
+      start();
+      await finished;
+      return previewOf({ outcomes: outcomesOf({}), namespacesSelected: 0 });
+    };
+    previewer = previewerOf({ preview });
+    const slow = validate({ spec: {} });
+    await started;
+    expect(await call({ path: "/healthz" })).toMatchObject({ status: 200 });
+    finish();
+    expect(JSON.parse((await slow).text)).toMatchObject({
+      response: {
+        allowed: true,
+        warnings: [`${SHOP}: selects no namespace now, and so gives nothing`],
       },
     });
   });
@@ -179,9 +252,16 @@ describe("webhook server", () => {
   });
 
   it("answers 500 without a word about the inside when an admitter breaks", async () => {
-    const answer = await call({ method: "POST", path: "/broken" }, JSON.stringify(reviewOf({})));
-    expect(answer).toMatchObject({ status: 500, text: "internal error\n" });
-    expect(lines.some(({ level }) => level === "error")).toBe(true);
+    previewer = previewerOf({
+      check: () => {
+        throw new TypeError("a secret of the inside");
+      },
+    });
+    const broken = { method: "POST", path: "/broken" };
+    for (const answer of [await call(broken, JSON.stringify(reviewOf({}))), await validate({})]) {
+      expect(answer).toMatchObject({ status: 500, text: "internal error\n" });
+    }
+    expect(lines.filter(({ level }) => level === "error")).toHaveLength(2);
   });
 
   it("shows a new certificate to the next connection and keeps the old connection", async () => {
