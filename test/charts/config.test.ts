@@ -23,6 +23,7 @@ const CHANGED = {
   className: "signet",
   watchClassless: false,
   ignoreNamespaces: ["^a\\.b$", 'say "no"'],
+  parentIDTemplate: 'spiffe://{{ .TrustDomain }}/node/{{ index .NodeMeta.Labels "a" }}',
   kubeletDir: "/var/lib/k0s/kubelet",
   "csi.driverName": "csi.example.org",
   "agent.publishTimeout": "30s",
@@ -48,6 +49,16 @@ describe("config.json", () => {
     );
   });
 
+  it("gives both webhook configurations the one name that the operator is told", async () => {
+    const objects = await render({ fullnameOverride: "prod" });
+    const { operator } = parseConfig(
+      only(objects, "ConfigMap", "prod-operator").data["config.json"] as string,
+    );
+    for (const kind of ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"]) {
+      expect(only(objects, kind).metadata.name).toBe(operator.webhookConfigurationName);
+    }
+  });
+
   it("has the same defaults as the program", async () => {
     const { trustDomain, ...rest } = configOf(await render(), "operator");
     const { operatorAddress } = rest.agent;
@@ -70,6 +81,7 @@ describe("config.json", () => {
         className: "signet",
         watchClassless: false,
         ignoreNamespaces: ["^a\\.b$", 'say "no"'],
+        parentIdTemplate: 'spiffe://{{ .TrustDomain }}/node/{{ index .NodeMeta.Labels "a" }}',
       },
       agent: {
         kubeletDir: "/var/lib/k0s/kubelet",

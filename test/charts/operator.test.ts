@@ -132,29 +132,59 @@ describe("the operator's rights", () => {
     expect(only(objects, "Role").metadata.namespace).toBe(NAMESPACE);
   });
 
-  it("change nothing of users in the cluster but statuses, events and its own webhook", () => {
+  it("change nothing of users in the cluster but statuses, events and its own webhooks", () => {
     const writing = clusterRules.filter((rule) =>
       rule.verbs.some((verb) => !["get", "list", "watch"].includes(verb)),
     );
+    const patching = (resource: string) => ({
+      apiGroups: ["admissionregistration.k8s.io"],
+      resources: [resource],
+      resourceNames: ["signet"],
+      verbs: ["patch"],
+    });
     expect(writing).toEqual([
       {
         apiGroups: ["spire.spiffe.io"],
-        resources: ["clusterspiffeids/status"],
+        resources: [
+          "clusterspiffeids/status",
+          "clusterstaticentries/status",
+          "clusterfederatedtrustdomains/status",
+        ],
         verbs: ["patch"],
       },
       { apiGroups: [""], resources: ["events"], verbs: ["create", "patch"] },
-      {
-        apiGroups: ["admissionregistration.k8s.io"],
-        resources: ["mutatingwebhookconfigurations"],
-        resourceNames: ["signet"],
-        verbs: ["get", "patch"],
-      },
+      patching("mutatingwebhookconfigurations"),
+      patching("validatingwebhookconfigurations"),
     ]);
   });
 
-  it("lose the webhook where injection is off", async () => {
-    const off = only(await render({ "injection.enabled": false }), "ClusterRole").rules as Rule[];
-    expect(touching(off, "mutatingwebhookconfigurations")).toEqual([]);
+  it("read in the cluster what entries are computed from, and nothing else", () => {
+    const reading = clusterRules
+      .filter((rule) => rule.verbs.includes("list"))
+      .map(({ apiGroups, resources, verbs }) => [apiGroups, resources, verbs]);
+    expect(reading).toEqual([
+      [[""], ["pods"], ["get", "list", "watch"]],
+      [[""], ["nodes", "namespaces"], ["list", "watch"]],
+      [["discovery.k8s.io"], ["endpointslices"], ["list", "watch"]],
+      [
+        ["spire.spiffe.io"],
+        ["clusterspiffeids", "clusterstaticentries", "clusterfederatedtrustdomains"],
+        ["list", "watch"],
+      ],
+    ]);
+  });
+
+  it.each([
+    ["injection", "mutatingwebhookconfigurations"],
+    ["validation", "validatingwebhookconfigurations"],
+  ])("only look whether there is a webhook where %s is off", async (part, resource) => {
+    const values = await render({ [`${part}.enabled`]: false });
+    const off = touching(only(values, "ClusterRole").rules as Rule[], resource);
+    expect(off.map(({ verbs, resourceNames }) => [verbs, resourceNames])).toEqual([
+      [["get"], ["signet"]],
+    ]);
+    const on = touching(clusterRules, resource).flatMap(({ verbs }) => verbs);
+    expect(on).toEqual(["get", "patch"]);
   });
 
   it("belong to the operator's service account alone", () => {

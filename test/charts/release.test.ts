@@ -11,6 +11,7 @@ const CLUSTER_SCOPED = new Set([
   "CSIDriver",
   "CustomResourceDefinition",
   "MutatingWebhookConfiguration",
+  "ValidatingWebhookConfiguration",
 ]);
 
 let objects: Manifest[];

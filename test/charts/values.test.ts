@@ -51,6 +51,7 @@ describe("the chart's values", () => {
     "csi.unknown=1",
     "image.unknown=1",
     "injection.unknown=1",
+    "validation.unknown=1",
     "operator.unknown=1",
     "operator.resources.unknown=1",
     "agent.unknown=1",
@@ -74,8 +75,10 @@ describe("the chart's values", () => {
     ["image.digest", "latest"],
     ["operator.replicas", "0"],
     ["csi.driverName", "Csi/Spiffe"],
+    ["validation.failurePolicy", "ignore"],
+    ["validation.timeoutSeconds", "2"],
   ])("are refused where %s is %j", async (key, value) => {
-    const flag = key === "operator.replicas" ? "--set" : "--set-string";
+    const flag = /^\d+$/.test(value) ? "--set" : "--set-string";
     const { code, output } = await helm("template", CHART, flag, `${key}=${value}`);
     expect(output).toContain(`at '/${key.replace(".", "/")}'`);
     expect(code).not.toBe(0);

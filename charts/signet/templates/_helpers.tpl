@@ -74,6 +74,7 @@ operator:
   className: {{ .Values.className | quote }}
   watchClassless: {{ .Values.watchClassless }}
   ignoreNamespaces: {{ .Values.ignoreNamespaces | toJson }}
+  parentIdTemplate: {{ .Values.parentIDTemplate | quote }}
   x509SvidTtl: {{ .Values.x509SvidTtl | quote }}
   caTtl: {{ .Values.caTtl | quote }}
   caKeyType: {{ .Values.caKeyType | quote }}
