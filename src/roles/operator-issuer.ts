@@ -14,7 +14,6 @@ import type { SigningKeys } from "../issuer/tokens.ts";
 import { createWaitingRoom } from "../issuer/waiting-room.ts";
 import type { WaitingRoom } from "../issuer/waiting-room.ts";
 import type { KubeClient } from "../kube/client.ts";
-import { createEventRecorder } from "../kube/events.ts";
 import { Issuer } from "../rpc/gen/signet/agent/v1/agent_pb.js";
 import { addService } from "../rpc/server.ts";
 import { tlsRpcServer } from "../rpc/tls-server.ts";
@@ -57,6 +56,7 @@ function serve(context: OperatorContext, trust: Trust): Running {
   const sessions = createSessions(registry, trust.bundle());
   const service = createIssuerService({
     registry,
+    issues: context.issues,
     authority: authorityOf(trust),
     tokens: createTokenVerifier({
       audience: config.audience,
@@ -67,7 +67,7 @@ function serve(context: OperatorContext, trust: Trust): Running {
     waitingRoom,
     sessions,
     defaultTtlMs: config.operator.x509SvidTtl,
-    warnPod: podWarner(context, log),
+    warnPod: podWarner(context),
     onIssued: issueMetrics(context),
     clock,
     log,
@@ -96,14 +96,7 @@ async function fetchSigningKeys(client: KubeClient): Promise<SigningKeys> {
   return { issuer: discoverySchema.parse(discovery).issuer, jwks: jwksSchema.parse(jwks) };
 }
 
-function podWarner({ client, clock, podName }: OperatorContext, log: Log): IssuerDeps["warnPod"] {
-  const events = createEventRecorder({
-    client,
-    component: "signet",
-    instance: podName,
-    clock,
-    log,
-  });
+function podWarner({ events }: OperatorContext): IssuerDeps["warnPod"] {
   return ({ metadata }, reason, message) => {
     const { name, namespace = "", uid } = metadata;
     events.record(

@@ -6,6 +6,7 @@ import { errorMessage } from "../core/errors.ts";
 import type { Service } from "../core/lifecycle.ts";
 import { startLeaderElection } from "../kube/leader.ts";
 import type { LeaderElection } from "../kube/leader.ts";
+import type { EventRecorder } from "../kube/events.ts";
 import { DEPLOYMENTS } from "../kube/resources.ts";
 import type { KubeObject, OwnerReference } from "../kube/types.ts";
 import type { OperatorContext } from "./operator.ts";
@@ -49,6 +50,7 @@ async function lead(
 ): Promise<void> {
   const { client, clock, random, registry, namespace, config } = context;
   const log = context.log.child({ component: "leader" });
+  const tell: EventRecorder["record"] = (subject, note) => context.events.record(subject, note);
   const bundle = trust.bundle();
   const key = { namespace, name: config.operator.bundleConfigMapName };
   const name = config.operator.webhookConfigurationName;
@@ -56,7 +58,7 @@ async function lead(
     trust.ca().rotate(signal),
     publishBundle({ client, key, owner, bundle, clock, log }, signal),
     keepCaBundle({ client, name, bundle, clock, log }, signal),
-    writeStatuses({ client, registry, clock, random, log }, signal),
+    writeStatuses({ client, registry, clock, random, tell, log }, signal),
   ]);
 }
 

@@ -7,8 +7,15 @@ import type { Metrics } from "../core/metrics.ts";
 import { startRegistry } from "../controllers/registry.ts";
 import type { Registry } from "../controllers/registry.ts";
 import { loadInCluster } from "../kube/config.ts";
+import { createEventRecorder } from "../kube/events.ts";
+import type { EventRecorder } from "../kube/events.ts";
+import { inspectServer } from "../inspect/server.ts";
+import { createIssueLog } from "../issuer/issue-log.ts";
+import type { IssueLog } from "../issuer/issue-log.ts";
 import { createKubeClient } from "../kube/client.ts";
+import { parseTrustDomain } from "../spiffe/trust-domain.ts";
 import { podInjector } from "../webhook/admit.ts";
+import { resourceValidator } from "../webhook/validate.ts";
 import { webhookServer } from "../webhook/server.ts";
 import { issuerService } from "./operator-issuer.ts";
 import { leaderService } from "./operator-leader.ts";
@@ -23,6 +30,9 @@ export interface OperatorContext extends Process {
   readonly namespace: string;
   readonly podName: string;
   readonly registry: Registry;
+  readonly events: EventRecorder;
+  /** What this replica did last for each pod. */
+  readonly issues: IssueLog;
   readonly metrics: Metrics;
 }
 
@@ -36,6 +46,8 @@ export function operator(process: Process): ServiceGroup {
     options: {
       ...config,
       ...config.operator,
+      agentNamespace: kube.namespace,
+      agentServiceAccount: config.operator.agentServiceAccount,
       // Our own pods come before any identity: they must never wait for one.
       ignoreNamespaces: [...config.operator.ignoreNamespaces, `^${kube.namespace}$`],
     },
@@ -43,12 +55,15 @@ export function operator(process: Process): ServiceGroup {
     random,
     log: log.child({ component: "registration" }),
   });
+  const podName = requireEnv(process, "POD_NAME");
   const context: OperatorContext = {
     ...process,
     client,
     namespace: kube.namespace,
-    podName: requireEnv(process, "POD_NAME"),
+    podName,
     registry,
+    events: createEventRecorder({ client, component: "signet", instance: podName, clock, log }),
+    issues: createIssueLog(registry),
     metrics: createMetrics(),
   };
   const trust = trustService(context);
@@ -75,6 +90,7 @@ export function operator(process: Process): ServiceGroup {
       synced,
       webhook(context, trust),
       issuerService(context, trust),
+      inspect(context),
       leaderService(context, trust),
       ready,
     ],
@@ -82,7 +98,8 @@ export function operator(process: Process): ServiceGroup {
   );
 }
 
-function webhook({ config, log }: OperatorContext, trust: Trust): Service {
+function webhook({ config, registry, clock, log }: OperatorContext, trust: Trust): Service {
+  const webhookLog = log.child({ component: "webhook" });
   return webhookServer({
     port: config.operator.webhookPort,
     // The CA opens when the services start, which is after they are composed.
@@ -90,8 +107,24 @@ function webhook({ config, log }: OperatorContext, trust: Trust): Service {
       get: () => trust.material().get(),
       subscribe: (listener) => trust.material().subscribe(listener),
     },
-    admitters: { "/mutate": podInjector({ driverName: config.agent.driverName }) },
-    log: log.child({ component: "webhook" }),
+    admitters: {
+      "/mutate": podInjector({ driverName: config.agent.driverName }),
+      "/validate": resourceValidator({ previewer: registry, clock, log: webhookLog }),
+    },
+    log: webhookLog,
+  });
+}
+
+/** What `kubectl signet` asks, by way of a port-forward. */
+function inspect({ config, version, registry, issues, log }: OperatorContext): Service {
+  return inspectServer({
+    port: config.operator.inspectPort,
+    version,
+    trustDomain: parseTrustDomain(config.trustDomain),
+    registry,
+    issues,
+    defaultX509SvidTtl: config.operator.x509SvidTtl / 1000,
+    log: log.child({ component: "inspect" }),
   });
 }
 
