@@ -9,11 +9,13 @@ export interface KubeConfig {
   readonly ca: () => string | undefined;
   /** Bearer token; undefined when a client certificate is used instead. */
   readonly token: () => string | undefined;
-  readonly clientCertificate?: ClientCertificate;
+  readonly clientCertificate?: () => ClientCertificate | undefined;
   /** Name to verify in the server's certificate instead of the host of `server`. */
   readonly serverName?: string;
   /** Where the caller lives: the default namespace. */
   readonly namespace: string;
+  /** Renews a credential that has run out, such as an exec plugin's; awaited before every request. */
+  readonly refresh?: () => Promise<void>;
 }
 
 /** Both PEM. */

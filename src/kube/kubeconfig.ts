@@ -1,49 +1,38 @@
 import { parse } from "yaml";
 import { errorMessage, SignetError } from "../core/errors.ts";
-import type { KubeConfig } from "./config.ts";
+import type { ClientCertificate, KubeConfig } from "./config.ts";
+import { execCredential } from "./exec-credential.ts";
+import type { ExecEnvironment } from "./exec-credential.ts";
+import { parseExecPlugin } from "./exec-plugin.ts";
+import { isFields, malformed, textOf } from "./kubeconfig-fields.ts";
+import type { Fields } from "./kubeconfig-fields.ts";
 
 export interface KubeconfigOptions {
   /** Which context to take; the file's current one when left out. */
   readonly context?: string;
   /** Reads the files the kubeconfig names; without it such a kubeconfig is refused. */
   readonly readFile?: (path: string) => string;
+  /** Where credential plugins run; without it a kubeconfig that names one is refused. */
+  readonly exec?: ExecEnvironment;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+/** Fields of a user that change who asks: to pass over them would ask as somebody else. */
+const UNSUPPORTED_USER_FIELDS = [
+  "auth-provider",
+  "username",
+  "as",
+  "as-uid",
+  "as-groups",
+  "as-user-extra",
+];
 
-/**
- * Reads a kubeconfig with a static credential (client certificate or token).
- * Throws MALFORMED when the YAML is no kubeconfig, FAILED_PRECONDITION for what is not supported: exec plugins,
- * auth providers, passwords, unverified TLS.
- */
+/** Reads one kubeconfig, see `selectContext`. Throws MALFORMED when the text is no YAML map, too. */
 export function loadKubeconfig(yamlText: string, options: KubeconfigOptions = {}): KubeConfig {
-  const root = parseYaml(yamlText);
-  const contextName = options.context ?? text(root, "current-context");
-  if (contextName === undefined) throw malformed("it has no current-context");
-  const context = named(root, "contexts", contextName, "context");
-  const clusterName = text(context, "cluster") ?? "";
-  const userName = text(context, "user") ?? "";
-  const cluster = named(root, "clusters", clusterName, "cluster");
-  const user = named(root, "users", userName, "user");
-  refuseUnsupported(cluster, user, userName);
-  const server = text(cluster, "server");
-  if (server === undefined) throw malformed(`cluster "${clusterName}" has no server`);
-  const ca = material(cluster, "certificate-authority", options);
-  const cert = material(user, "client-certificate", options);
-  const key = material(user, "client-key", options);
-  const token = text(user, "token");
-  const serverName = text(cluster, "tls-server-name");
-  return {
-    server: server.replace(/\/+$/, ""),
-    ca: () => ca,
-    token: () => token,
-    ...(cert !== undefined && key !== undefined ? { clientCertificate: { cert, key } } : {}),
-    ...(serverName === undefined ? {} : { serverName }),
-    namespace: text(context, "namespace") ?? "default",
-  };
+  return selectContext(parseKubeconfig(yamlText), options);
 }
 
-function parseYaml(yamlText: string): Fields {
+/** The map that a kubeconfig holds. */
+export function parseKubeconfig(yamlText: string): Fields {
   let root: unknown;
   try {
     root = parse(yamlText);
@@ -54,12 +43,44 @@ function parseYaml(yamlText: string): Fields {
   return root;
 }
 
-function refuseUnsupported(cluster: Fields, user: Fields, userName: string): void {
-  const unsupported = ["exec", "auth-provider", "username", "tokenFile"].find((f) => f in user);
+/**
+ * What a kubeconfig says of one context: a client certificate, a token, a token file (read at every request) or a
+ * credential plugin (run by the first request). Throws MALFORMED for what is incomplete, FAILED_PRECONDITION for what is
+ * not supported: auth providers, passwords, impersonation, unverified TLS, proxies.
+ */
+export function selectContext(root: Fields, options: KubeconfigOptions): KubeConfig {
+  const contextName = options.context ?? textOf(root, "current-context");
+  if (contextName === undefined) throw malformed("it has no current-context");
+  const context = named(root, "contexts", contextName, "context");
+  const clusterName = textOf(context, "cluster") ?? "";
+  const userName = textOf(context, "user") ?? "";
+  const cluster = named(root, "clusters", clusterName, "cluster");
+  const user = named(root, "users", userName, "user");
+  refuseUnsupported(cluster, user, { clusterName, userName });
+  const server = textOf(cluster, "server");
+  if (server === undefined) throw malformed(`cluster "${clusterName}" has no server`);
+  const ca = material(cluster, "certificate-authority", options);
+  const serverName = textOf(cluster, "tls-server-name");
+  return {
+    server: server.replace(/\/+$/, ""),
+    ca: () => ca,
+    ...credentialOf({ user, userName, cluster, ca }, options),
+    ...(serverName === undefined ? {} : { serverName }),
+    namespace: textOf(context, "namespace") ?? "default",
+  };
+}
+
+function refuseUnsupported(
+  cluster: Fields,
+  user: Fields,
+  { clusterName, userName }: { readonly clusterName: string; readonly userName: string },
+): void {
+  const unsupported = UNSUPPORTED_USER_FIELDS.find((field) => field in user);
   if (unsupported !== undefined) {
     throw new SignetError(
       "FAILED_PRECONDITION",
-      `user "${userName}" of the kubeconfig uses ${unsupported}, which is not supported; use a client certificate or a token`,
+      `user "${userName}" of the kubeconfig uses ${unsupported}, which is not supported; ` +
+        "use a client certificate, a token or an exec plugin",
     );
   }
   if (cluster["insecure-skip-tls-verify"] === true) {
@@ -68,13 +89,71 @@ function refuseUnsupported(cluster: Fields, user: Fields, userName: string): voi
       "the kubeconfig sets insecure-skip-tls-verify, which is not supported; give certificate-authority-data instead",
     );
   }
+  if (textOf(cluster, "proxy-url") !== undefined) {
+    throw new SignetError(
+      "FAILED_PRECONDITION",
+      `cluster "${clusterName}" of the kubeconfig sets proxy-url, which is not supported; ` +
+        "use a context that reaches the API server directly",
+    );
+  }
+}
+
+interface Account {
+  readonly user: Fields;
+  readonly userName: string;
+  readonly cluster: Fields;
+  readonly ca: string | undefined;
+}
+
+function credentialOf(
+  account: Account,
+  options: KubeconfigOptions,
+): Pick<KubeConfig, "token" | "clientCertificate" | "refresh"> {
+  const { user } = account;
+  const certificate = certificateOf(user, options);
+  const token = tokenOf(user, options);
+  if (token !== undefined || certificate !== undefined || !("exec" in user)) {
+    return { token: token ?? (() => undefined), clientCertificate: () => certificate };
+  }
+  if (options.exec === undefined) {
+    throw new SignetError(
+      "FAILED_PRECONDITION",
+      `user "${account.userName}" of the kubeconfig uses exec, which is not allowed here; use a client certificate or a token`,
+    );
+  }
+  const { cluster: fields, ca } = account;
+  const plugin = parseExecPlugin(user["exec"], account.userName, { fields, ca });
+  const credential = execCredential(plugin, options.exec);
+  return {
+    token: () => credential.current()?.token,
+    clientCertificate: () => credential.current()?.clientCertificate,
+    refresh: () => credential.refresh(),
+  };
+}
+
+function certificateOf(user: Fields, options: KubeconfigOptions): ClientCertificate | undefined {
+  const cert = material(user, "client-certificate", options);
+  const key = material(user, "client-key", options);
+  return cert === undefined || key === undefined ? undefined : { cert, key };
+}
+
+/** A token file wins over a token, as in kubectl; it may be replaced at any time. */
+function tokenOf(user: Fields, options: KubeconfigOptions): (() => string) | undefined {
+  const path = textOf(user, "tokenFile");
+  if (path !== undefined) {
+    const { readFile } = options;
+    if (!readFile) throw malformed(`tokenFile names the file ${path}, not inline data`);
+    return () => readFile(path).trim();
+  }
+  const token = textOf(user, "token");
+  return token === undefined ? undefined : () => token;
 }
 
 /** PEM text from `<field>-data` (base64) or from the file that `<field>` names. */
 function material(from: Fields, field: string, options: KubeconfigOptions): string | undefined {
-  const data = text(from, `${field}-data`);
+  const data = textOf(from, `${field}-data`);
   if (data !== undefined) return Buffer.from(data, "base64").toString("utf8");
-  const path = text(from, field);
+  const path = textOf(from, field);
   if (path === undefined) return undefined;
   if (!options.readFile) throw malformed(`${field} names the file ${path}, not inline data`);
   return options.readFile(path);
@@ -89,17 +168,4 @@ function named(root: Fields, list: string, name: string, inner: string): Fields 
   const value: unknown = isFields(found) ? found[inner] : undefined;
   if (!isFields(value)) throw malformed(`it has no ${inner} "${name}"`);
   return value;
-}
-
-function text(from: Fields, field: string): string | undefined {
-  const value = from[field];
-  return typeof value === "string" && value !== "" ? value : undefined;
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function malformed(problem: string, cause?: unknown): SignetError {
-  return new SignetError("MALFORMED", `the kubeconfig cannot be used: ${problem}`, { cause });
 }

@@ -1,5 +1,5 @@
 import { Agent } from "undici";
-import type { KubeConfig } from "./config.ts";
+import type { ClientCertificate, KubeConfig } from "./config.ts";
 
 /** Below the API server's own 90 s, so that it is never the one to close a connection being picked up. */
 const KEEP_ALIVE_MS = 30_000;
@@ -14,16 +14,19 @@ export interface ConnectionPool {
   close(): Promise<void>;
 }
 
-/** One pool per content of the CA file: when that changes, new requests use a new pool and the old one drains. */
+/** One pool per CA and client certificate: when one changes, new requests use a new pool and the old one drains. */
 export function createPool(config: KubeConfig): ConnectionPool {
   const all = new Set<Agent>();
-  let current: { readonly ca: string | undefined; readonly agent: Agent } | undefined;
+  let current: PoolOf | undefined;
   return {
     current() {
       const ca = config.ca();
-      if (current && current.ca === ca) return current.agent;
+      const clientCertificate = config.clientCertificate?.();
+      if (current && current.ca === ca && current.clientCertificate === clientCertificate) {
+        return current.agent;
+      }
       const retired = current?.agent;
-      current = { ca, agent: createAgent(config, ca) };
+      current = { ca, clientCertificate, agent: createAgent(config, ca) };
       all.add(current.agent);
       if (retired) void retired.close().finally(() => all.delete(retired));
       return current.agent;
@@ -32,6 +35,12 @@ export function createPool(config: KubeConfig): ConnectionPool {
       await Promise.all([...all].map((agent) => agent.destroy()));
     },
   };
+}
+
+interface PoolOf {
+  readonly ca: string | undefined;
+  readonly clientCertificate: ClientCertificate | undefined;
+  readonly agent: Agent;
 }
 
 function createAgent(config: KubeConfig, ca: string | undefined): Agent {
@@ -49,7 +58,7 @@ function createAgent(config: KubeConfig, ca: string | undefined): Agent {
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_MS,
       ...(ca === undefined ? {} : { ca }),
-      ...config.clientCertificate,
+      ...config.clientCertificate?.(),
       ...(config.serverName === undefined ? {} : { servername: config.serverName }),
     },
   });

@@ -43,7 +43,7 @@ type Response = Dispatcher.ResponseData;
 
 const MAX_REFUSAL_BYTES = 64 * 1024;
 
-/** Makes the transport; it follows rotations of the CA and of the token. */
+/** Makes the transport; it follows rotations of the CA and of the credential. */
 export function createTransport(options: TransportOptions): Transport {
   const pool = createPool(options.config);
   const base = new URL(options.config.server);
@@ -60,6 +60,7 @@ export function createTransport(options: TransportOptions): Transport {
     });
 
   const exchange = async (request: TransportRequest): Promise<unknown> => {
+    await options.config.refresh?.();
     using deadline = startDeadline(request);
     try {
       const response = await begin(request, deadline);
@@ -80,6 +81,7 @@ export function createTransport(options: TransportOptions): Transport {
       }
     },
     async open(request) {
+      await options.config.refresh?.();
       const deadline = startDeadline(request);
       try {
         const response = await begin(request, deadline);

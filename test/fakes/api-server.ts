@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { KubeConfig } from "../../src/kube/config.ts";
 import * as resources from "../../src/kube/resources.ts";
 import type { Resource } from "../../src/kube/resources.ts";
@@ -42,6 +43,8 @@ export interface FakeApiServer extends AsyncDisposable {
   intercept: (request: ApiRequest) => Fault | undefined;
   /** Tokens that are let in from now on. */
   tokens: readonly string[] | undefined;
+  /** Takes over connections that ask for another protocol; without it they are cut. */
+  upgrade: ((request: IncomingMessage, socket: Duplex, head: Buffer) => void) | undefined;
   /** Configuration for a client; `token` tells clients apart in `requests` and `breakConnections`. */
   config(token?: string): KubeConfig;
   /** Adds a resource, as installing a CRD does. */
@@ -120,6 +123,10 @@ export async function startFakeApiServer(
       respond(response, failure.status.code ?? 500, failure.status);
     });
   });
+  https.on("upgrade", (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {
+    if (server.upgrade) server.upgrade(incoming, socket, head);
+    else socket.destroy();
+  });
   https.on("secureConnection", (socket: Socket) => {
     connections += 1;
     sockets.set(socket, undefined);
@@ -136,6 +143,7 @@ export async function startFakeApiServer(
     requests,
     intercept: () => undefined,
     tokens: options.tokens,
+    upgrade: undefined,
     get connections() {
       return connections;
     },

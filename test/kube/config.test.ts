@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { manualClock } from "../../src/core/clock.ts";
 import { loadInCluster } from "../../src/kube/config.ts";
-import { loadKubeconfig } from "../../src/kube/kubeconfig.ts";
 
 const DIR = "/var/run/secrets/kubernetes.io/serviceaccount";
 const ENV = { KUBERNETES_SERVICE_HOST: "10.0.0.1", KUBERNETES_SERVICE_PORT: "443" };
@@ -57,62 +56,5 @@ describe("in a cluster", () => {
     expect(() => loadInCluster({ env: {}, readFile, clock })).toThrow(/does not run in a pod/);
     files.delete(`${DIR}/token`);
     expect(() => loadInCluster({ env: ENV, readFile, clock })).toThrow(/token: ENOENT/);
-  });
-});
-
-const contentOf = (path: string): string => `content of ${path}`;
-const base64 = (text: string): string => Buffer.from(text).toString("base64");
-const kubeconfig = (user: string, cluster = ""): string => `
-apiVersion: v1
-kind: Config
-current-context: here
-contexts:
-  - name: here
-    context: { cluster: one, user: me, namespace: shop }
-clusters:
-  - name: one
-    cluster:
-      server: https://127.0.0.1:6443/
-      certificate-authority-data: ${base64("the ca")}
-      ${cluster}
-users:
-  - name: me
-    user: ${user}
-`;
-
-describe("a kubeconfig", () => {
-  it("gives server, CA, namespace and a client certificate", () => {
-    const user = `{ client-certificate-data: ${base64("cert")}, client-key-data: ${base64("key")} }`;
-    const config = loadKubeconfig(kubeconfig(user));
-    expect(config.server).toBe("https://127.0.0.1:6443");
-    expect(config.ca()).toBe("the ca");
-    expect(config.clientCertificate).toEqual({ cert: "cert", key: "key" });
-    expect([config.token(), config.namespace]).toEqual([undefined, "shop"]);
-  });
-
-  it("gives a token, and reads files when it may", () => {
-    expect(loadKubeconfig(kubeconfig("{ token: secret }")).token()).toBe("secret");
-    const user = "{ client-certificate: /c.pem, client-key: /k.pem }";
-    const config = loadKubeconfig(kubeconfig(user), { readFile: contentOf });
-    expect(config.clientCertificate?.key).toBe("content of /k.pem");
-    expect(() => loadKubeconfig(kubeconfig(user))).toThrow(/names the file/);
-  });
-
-  it.each([
-    ["an exec plugin", kubeconfig("{ exec: { command: aws } }"), /uses exec/],
-    [
-      "unverified TLS",
-      kubeconfig("{ token: t }", "insecure-skip-tls-verify: true"),
-      /insecure-skip/,
-    ],
-    [
-      "another context",
-      kubeconfig("{ token: t }").replace("current-context: here", "current-context: x"),
-      /no context "x"/,
-    ],
-    ["text that is no YAML", "{", /cannot be used/],
-    ["YAML that is no map", "- 1", /not a YAML map/],
-  ])("is refused with %s", (_, text, message) => {
-    expect(() => loadKubeconfig(text)).toThrow(message);
   });
 });
