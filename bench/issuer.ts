@@ -14,6 +14,7 @@ import { systemClock } from "../src/core/clock.ts";
 import { liveValue } from "../src/core/live.ts";
 import { silentLog } from "../src/core/log.ts";
 import type { CertificateAuthority, IssuedCertificate } from "../src/issuer/ports.ts";
+import { createIssueLog } from "../src/issuer/issue-log.ts";
 import { createIssuerService } from "../src/issuer/service.ts";
 import { createSessions } from "../src/issuer/sessions.ts";
 import { createTokenVerifier } from "../src/issuer/tokens.ts";
@@ -103,6 +104,7 @@ async function prepare(): Promise<Bench> {
       sessions: createSessions(registry, liveValue(bundle)),
       defaultTtlMs: 3_600_000,
       warnPod: () => undefined,
+      issues: createIssueLog(registry),
       onIssued: () => undefined,
       clock,
       log: silentLog(),

@@ -1,7 +1,8 @@
 import type { Clock } from "../core/clock.ts";
-import { errorMessage, isSignetError, SignetError } from "../core/errors.ts";
+import { errorMessage, isSignetError, SignetError, toSignetError } from "../core/errors.ts";
 import type { Live } from "../core/live.ts";
 import type { Log } from "../core/log.ts";
+import type { IssueCall } from "../inspect/ports.ts";
 import type { RegistrationEntry } from "../registration/entry.ts";
 import { podName } from "../registration/objects.ts";
 import type { PodObject } from "../registration/objects.ts";
@@ -18,6 +19,7 @@ import {
 import type { Agent, AgentAccount } from "./attestation.ts";
 import { encodeBundle, encodeSvid } from "./encode.ts";
 import { explainAbsence } from "./explain.ts";
+import type { IssueLog } from "./issue-log.ts";
 import type { CertificateAuthority, EntryRegistry } from "./ports.ts";
 import type { Sessions } from "./sessions.ts";
 import type { TokenVerifier } from "./tokens.ts";
@@ -41,7 +43,9 @@ export interface IssuerDeps {
   readonly defaultTtlMs: number;
   /** Tells a pod, as a Warning event, why it has no identity. */
   readonly warnPod: (pod: PodObject, reason: string, message: string) => void;
-  readonly onIssued: (kind: "attest" | "renew", count: number, ms: number) => void;
+  readonly onIssued: (kind: IssueCall, count: number, ms: number) => void;
+  /** Remembers what became of each pod's calls. */
+  readonly issues: Pick<IssueLog, "recordIssued" | "recordFailure">;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -51,8 +55,14 @@ type Service = Required<Handlers<typeof Issuer>>;
 /** The agent-facing service: who asks is checked first, always; then what may be had, then it is signed. */
 export function createIssuerService(deps: IssuerDeps): Service {
   return {
-    attest: (request, context) => attest(deps, request, context),
-    renew: (request, context) => renew(deps, request, context),
+    attest: (request, context) =>
+      answer(deps, { by: "attest", podUid: request.podUid, context }, (agent) =>
+        attest(deps, request, { agent, context }),
+      ),
+    renew: (request, context) =>
+      answer(deps, { by: "renew", podUid: request.podUid, context }, (agent) =>
+        renew(deps, request, agent),
+      ),
     async watch(_request, send, context) {
       const agent = await authenticateAgent(deps, context);
       const expiry = new AbortController();
@@ -78,9 +88,41 @@ type Attest = Parameters<Service["attest"]>[0];
 type Renew = Parameters<Service["renew"]>[0];
 type Response = Awaited<ReturnType<Service["attest"]>>;
 
-async function attest(deps: IssuerDeps, request: Attest, context: CallContext): Promise<Response> {
+interface Call {
+  readonly by: IssueCall;
+  readonly podUid: string;
+  readonly context: CallContext;
+}
+
+/** Lets an agent ask, and remembers what became of it. */
+async function answer(
+  deps: IssuerDeps,
+  { by, podUid, context }: Call,
+  act: (agent: Agent) => Promise<Issue>,
+): Promise<Response> {
   const startedAt = deps.clock.now();
   const agent = await authenticateAgent(deps, context);
+  try {
+    const { response, notAfter, spiffeIds } = await act(agent);
+    const at = deps.clock.now();
+    deps.onIssued(by, spiffeIds.length, at - startedAt);
+    deps.issues.recordIssued(podUid, { by, at, notAfter, spiffeIds });
+    return response;
+  } catch (error) {
+    const { code, message } = toSignetError(error);
+    // Whoever gave up learns nothing from that; and no agent may speak of another node's pods.
+    if (code !== "CANCELLED" && deps.registry.pod(podUid)?.spec.nodeName === agent.nodeName) {
+      deps.issues.recordFailure(podUid, { by, at: deps.clock.now(), code, message });
+    }
+    throw error;
+  }
+}
+
+async function attest(
+  deps: IssuerDeps,
+  request: Attest,
+  { agent, context }: { readonly agent: Agent; readonly context: CallContext },
+): Promise<Issue> {
   const claims = await deps.tokens.verify(request.podToken);
   checkPodToken(claims, request.podUid, agent);
   const at = { namespace: claims.namespace, name: claims.podName, uid: request.podUid };
@@ -90,25 +132,21 @@ async function attest(deps: IssuerDeps, request: Attest, context: CallContext): 
   const entries = await entriesFor(deps, pod, { noWait: request.noWait, context });
   // Waiting may have taken long: what was true of the pod then is checked again.
   checkNotEnding(checkPod(deps.registry.pod(request.podUid), request.podUid, agent));
-  const response = await issue(deps, entries, Buffer.from(request.publicKey));
-  deps.onIssued("attest", entries.length, deps.clock.now() - startedAt);
+  const issued = await issue(deps, entries, Buffer.from(request.publicKey));
   deps.log.info(
-    { pod: podName(pod), node: agent.nodeName, spiffeIds: entries.map((entry) => entry.spiffeId) },
+    { pod: podName(pod), node: agent.nodeName, spiffeIds: issued.spiffeIds },
     "issued the pod's first SVIDs",
   );
-  return response;
+  return issued;
 }
 
-async function renew(deps: IssuerDeps, request: Renew, context: CallContext): Promise<Response> {
-  const startedAt = deps.clock.now();
-  const agent = await authenticateAgent(deps, context);
+async function renew(deps: IssuerDeps, request: Renew, agent: Agent): Promise<Issue> {
   const pod = checkPod(deps.registry.pod(request.podUid), request.podUid, agent);
   const entries = deps.registry.entriesOfPod(request.podUid);
   if (entries.length === 0) throw noIdentity(deps, pod);
-  const response = await issue(deps, entries, Buffer.from(request.publicKey));
-  deps.onIssued("renew", entries.length, deps.clock.now() - startedAt);
+  const issued = await issue(deps, entries, Buffer.from(request.publicKey));
   deps.log.debug({ pod: podName(pod), node: agent.nodeName }, "renewed the pod's SVIDs");
-  return response;
+  return issued;
 }
 
 async function authenticateAgent(deps: IssuerDeps, context: CallContext): Promise<Agent> {
@@ -188,22 +226,34 @@ function noIdentity(deps: IssuerDeps, pod: PodObject): SignetError {
   return new SignetError("NO_IDENTITY", `no identity for pod ${podName(pod)}: ${why}`);
 }
 
+interface Issue {
+  readonly response: Response;
+  /** Of the SVID that expires first, in milliseconds since the epoch. */
+  readonly notAfter: number;
+  readonly spiffeIds: readonly string[];
+}
+
 async function issue(
   deps: IssuerDeps,
   entries: readonly RegistrationEntry[],
   publicKey: Buffer,
-): Promise<Response> {
+): Promise<Issue> {
   const authority = deps.authority.get();
   const now = deps.clock.now();
-  const svids = await Promise.all(
+  const certificates = await Promise.all(
     entries.map(async (entry) => {
       const ttlMs = entry.x509SvidTtl > 0 ? entry.x509SvidTtl * 1000 : deps.defaultTtlMs;
       const { spiffeId, dnsNames } = entry;
-      return encodeSvid(
+      return {
         entry,
-        await authority.issue({ spiffeId, publicKey, dnsNames, ttlMs, now }),
-      );
+        issued: await authority.issue({ spiffeId, publicKey, dnsNames, ttlMs, now }),
+      };
     }),
   );
-  return { svids, bundle: encodeBundle(authority.bundle) };
+  const svids = certificates.map(({ entry, issued }) => encodeSvid(entry, issued));
+  return {
+    response: { svids, bundle: encodeBundle(authority.bundle) },
+    notAfter: Math.min(...certificates.map(({ issued }) => issued.notAfter)),
+    spiffeIds: entries.map((entry) => entry.spiffeId),
+  };
 }

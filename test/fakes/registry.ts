@@ -27,6 +27,7 @@ export function fakeRegistry(): FakeRegistry {
         .map((pod) => ({ pod, entries: entries.get(pod.metadata.uid) ?? [] })),
     explainPod: () => [
       {
+        kind: "ClusterSPIFFEID",
         rule: "web",
         ruleUid: "u",
         matched: false,

@@ -3,7 +3,14 @@ import { explainAbsence } from "../../src/issuer/explain.ts";
 import type { Explanation } from "../../src/registration/types.ts";
 
 function explanation(rule: string, selects: Explanation["selects"], clause = "why"): Explanation {
-  return { rule, ruleUid: `uid-${rule}`, matched: false, selects, clause };
+  return {
+    kind: "ClusterSPIFFEID",
+    rule,
+    ruleUid: `uid-${rule}`,
+    matched: false,
+    selects,
+    clause,
+  };
 }
 
 it("says that there is nothing where there is nothing", () => {

@@ -11,6 +11,8 @@ import { systemClock } from "../../src/core/clock.ts";
 import { liveValue } from "../../src/core/live.ts";
 import type { LiveSource } from "../../src/core/live.ts";
 import { silentLog } from "../../src/core/log.ts";
+import { createIssueLog } from "../../src/issuer/issue-log.ts";
+import type { IssueLog } from "../../src/issuer/issue-log.ts";
 import type { CertificateAuthority } from "../../src/issuer/ports.ts";
 import { createIssuerService } from "../../src/issuer/service.ts";
 import { createSessions } from "../../src/issuer/sessions.ts";
@@ -61,6 +63,7 @@ let waitingRoom: WaitingRoom;
 let sessions: Sessions;
 let authority: LiveSource<CertificateAuthority>;
 let warnings: string[];
+let issues: IssueLog;
 let agentHeader: Record<string, string>;
 
 beforeEach(async () => {
@@ -68,6 +71,7 @@ beforeEach(async () => {
   registry.setPod(agentPod());
   api = await fakeTokenIssuer();
   warnings = [];
+  issues = createIssueLog(registry);
   const trustDomain = parseTrustDomain("example.org");
   const clock = systemClock();
   const { journal } = await rotateJournal(emptyJournal(trustDomain), clock.now(), {
@@ -106,6 +110,7 @@ beforeEach(async () => {
       defaultTtlMs: 3_600_000,
       warnPod: (pod, reason, message) => warnings.push(`${pod.metadata.name} ${reason} ${message}`),
       onIssued: () => undefined,
+      issues,
       clock,
       log: silentLog(),
     }),
@@ -330,6 +335,63 @@ describe("Renew", () => {
       { headers: agentHeader },
     );
     await expect(call).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+  });
+});
+
+describe("The issue log", () => {
+  it("is told what a pod was issued, by which call and until when", async () => {
+    const pod = fakePod("web");
+    registry.setPod(pod);
+    registry.setEntries("uid-web", [
+      fakeEntry(pod, { x509SvidTtl: 600 }),
+      fakeEntry(pod, { spiffeId: "spiffe://example.org/second", x509SvidTtl: 120 }),
+    ]);
+    const response = await attest("uid-web", await podToken("web"));
+    const first = issues.of("uid-web").issued;
+    expect(first).toMatchObject({
+      by: "attest",
+      notAfter: Number(response.svids[1]?.notAfter),
+      spiffeIds: ["spiffe://example.org/ns/shop/pod/web", "spiffe://example.org/second"],
+    });
+    expect(Math.abs(Date.now() - (first?.at ?? 0))).toBeLessThan(10_000);
+    await renew("uid-web");
+    expect(issues.of("uid-web").issued?.by).toBe("renew");
+    expect(issues.of("uid-web").failed).toBeUndefined();
+  });
+
+  it("is told why a call failed", async () => {
+    registry.setPod(fakePod("web"));
+    await expect(renew("uid-web")).rejects.toThrow(/no identity/);
+    expect(issues.of("uid-web")).toMatchObject({
+      failed: {
+        by: "renew",
+        code: "NO_IDENTITY",
+        message: expect.stringContaining("no identity for pod shop/web") as string,
+      },
+    });
+  });
+
+  it("is told nothing by an agent about pods of another node or unknown ones", async () => {
+    registry.setPod(fakePod("far", "node-b"));
+    await expect(renew("uid-far")).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
+    await expect(renew("uid-gone")).rejects.toMatchObject({ code: "POD_GONE" });
+    expect(issues.size).toBe(0);
+  });
+
+  it("is not told that a caller gave up", async () => {
+    registry.setPod(fakePod("web"));
+    const abort = new AbortController();
+    const answer = attest("uid-web", await podToken("web"), { signal: abort.signal });
+    const gaveUp = expect(answer).rejects.toMatchObject({ code: "CANCELLED" });
+    await expect.poll(() => warnings.length, { timeout: 10_000 }).toBe(1);
+    abort.abort();
+    await gaveUp;
+    // The same connection carries both: what came first is dealt with first.
+    registry.setPod(fakePod("other"));
+    registry.setEntries("uid-other", [fakeEntry(fakePod("other"))]);
+    await renew("uid-other");
+    expect(issues.of("uid-web")).toEqual({});
+    expect(issues.size).toBe(1);
   });
 });
 
