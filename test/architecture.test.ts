@@ -10,9 +10,9 @@ const LONG_FILES = new Set(["template/go-types.ts"]);
 
 /** What is composed, from top to bottom; a folder may use the rows below its own. */
 const ROWS = [
-  ["main.ts"],
+  ["main.ts", "kubectl-signet.ts"],
   ["roles"],
-  ["controllers", "webhook", "issuer", "agent", "csi", "workload-api", "cli"],
+  ["controllers", "webhook", "issuer", "inspect", "agent", "csi", "workload-api", "cli"],
   ["registration", "ca", "kube", "rpc"],
   ["api", "template", "spiffe"],
   ["core"],

@@ -3,7 +3,7 @@ import { request } from "node:https";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CLUSTER_SPIFFE_IDS } from "../../src/api/resources.ts";
-import type { StoredClusterSpiffeId } from "../../src/controllers/registry.ts";
+import type { ClusterSpiffeId } from "../../src/api/cluster-spiffe-id.ts";
 import type { ServiceGroup } from "../../src/core/lifecycle.ts";
 import {
   CONFIG_MAPS,
@@ -66,7 +66,7 @@ describe.skipIf(!IS_ROOT)("operator and agent", () => {
   it("write the outcome into the ClusterSPIFFEID's status", async () => {
     await startPod("counted");
     await eventually(() => {
-      const rules = world.api.objects<StoredClusterSpiffeId>(CLUSTER_SPIFFE_IDS);
+      const rules = world.api.objects<ClusterSpiffeId & KubeObject>(CLUSTER_SPIFFE_IDS);
       const rule = rules.find(({ metadata }) => metadata.name === "counted");
       expect(rule?.status).toMatchObject({
         stats: { podsSelected: 1, entriesToSet: 1 },

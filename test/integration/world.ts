@@ -158,7 +158,7 @@ async function makeConfig(
   paths: ReturnType<typeof makeFolders>,
   { caTtlMs = 90 * 86_400_000, ttlMs = 6000 }: Lifetimes,
 ): Promise<Config> {
-  const [issuerPort, webhookPort, healthPort, agentPort] = await freePorts(4);
+  const [issuerPort, webhookPort, healthPort, inspectPort, agentPort] = await freePorts(5);
   const operatorAddress = `127.0.0.1:${issuerPort}`;
   return parseConfig(
     JSON.stringify({
@@ -169,6 +169,7 @@ async function makeConfig(
         issuerPort,
         webhookPort,
         healthPort,
+        inspectPort,
       },
       agent: { ...paths, operatorAddress, healthPort: agentPort },
     }),
