@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { contentKey, createEntry, sameEntries } from "../../src/registration/entry.ts";
+import { createEntry, entryKey, sameEntries } from "../../src/registration/entry.ts";
 import type { EntryContent } from "../../src/registration/entry.ts";
 
 const ONE = { type: "k8s", value: "pod-uid:1" };
@@ -38,13 +38,13 @@ const looks: [string, Partial<EntryContent>][] = [
 
 describe("registration entries", () => {
   it.each(identity)("have another key and ID when the %s differs", (_what, other) => {
-    expect(contentKey({ ...content, ...other })).not.toBe(contentKey(content));
+    expect(entryKey({ ...content, ...other })).not.toBe(entryKey(content));
     expect(createEntry({ ...content, ...other }).id).not.toBe(createEntry(content).id);
   });
 
   it.each(looks)("keep key and ID but not the revision when %s differs", (_what, other) => {
     const changed = createEntry({ ...content, ...other });
-    expect(contentKey(changed)).toBe(contentKey(content));
+    expect(entryKey(changed)).toBe(entryKey(content));
     expect(changed.id).toBe(createEntry(content).id);
     expect(changed.revision).not.toBe(createEntry(content).revision);
     expect(sameEntries([changed], [createEntry(content)])).toBe(false);
@@ -52,13 +52,13 @@ describe("registration entries", () => {
 
   it("do not depend on the order of selectors and federated trust domains", () => {
     const shuffled = { ...content, selectors: [TWO, ONE], federatesWith: ["y", "x"] };
-    expect(contentKey(shuffled)).toBe(contentKey(content));
+    expect(entryKey(shuffled)).toBe(entryKey(content));
     expect(sameEntries([createEntry(shuffled)], [createEntry(content)])).toBe(true);
   });
 
   it("of two objects share the key but not the ID", () => {
     const other = { ...content, source: { ...content.source, uid: "v" } };
-    expect(contentKey(other)).toBe(contentKey(content));
+    expect(entryKey(other)).toBe(entryKey(content));
     expect(createEntry(other).id).not.toBe(createEntry(content).id);
   });
 

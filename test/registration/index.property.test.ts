@@ -1,181 +1,129 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { RegistrationIndex } from "../../src/registration/index.ts";
-import type { Change } from "../../src/registration/index.ts";
-import {
-  IGNORED,
-  computeExpected,
-  namespaceObject,
-  nodeObject,
-  podObject,
-  ruleObject,
-} from "./reference.ts";
-import type { Expected, Model, ModelPod, ModelRule } from "./reference.ts";
+import type { Change, PreviewedPod } from "../../src/registration/index.ts";
+import { NAMESPACES, NODES, event, play, tell } from "./reference/events.ts";
+import type { Event } from "./reference/events.ts";
+import { computeExpected } from "./reference/expected.ts";
+import type { Expected } from "./reference/expected.ts";
+import { emptyModel, nodeOf, podUid, ruleObject } from "./reference/model.ts";
+import type { Model } from "./reference/model.ts";
+import { observe } from "./reference/observed.ts";
 import { OPTIONS } from "./universe.ts";
 
-const PODS = 14;
-const RULES = 6;
-const NAMESPACES = ["a", "b", IGNORED];
-const NODES = ["node-0", "node-1"];
-
-type Event =
-  | { readonly kind: "pod"; readonly pod: ModelPod }
-  | { readonly kind: "rule"; readonly rule: ModelRule }
-  | { readonly kind: "namespace"; readonly name: string; readonly team: string }
-  | { readonly kind: "node"; readonly name: string; readonly uid: string }
-  | { readonly kind: "no pod" | "no rule"; readonly id: number }
-  | { readonly kind: "no namespace" | "no node"; readonly name: string };
-
-const some = fc.constantFrom;
-const labels = fc.record(
-  { app: some("a", "b", "c"), id: some("1", "2", "") },
-  { requiredKeys: [] },
-);
-const podModel: fc.Arbitrary<ModelPod> = fc.record({
-  id: fc.nat(PODS - 1),
-  namespace: some(...NAMESPACES),
-  scheduled: some(true, true, true, false),
-  phase: some("Running", "Running", "Running", "Succeeded"),
-  labels,
-});
-const ruleModel: fc.Arbitrary<ModelRule> = fc.record({
-  id: fc.nat(RULES - 1),
-  created: fc.nat(2),
-  deleted: some(undefined, undefined, 3, 4),
-  fallback: some(false, false, true),
-  foreign: some(false, false, false, true),
-  hint: some("", "x"),
-  team: some(undefined, "red", "blue"),
-  podSelector: some("all", "app=a", "app in a,b", "app not in a", "id exists"),
-  template: some("fixed", "fixed", "label", "label", "node", "outside", "broken"),
-});
-const namespaceEvent = fc.record({
-  kind: fc.constant("namespace" as const),
-  name: some(...NAMESPACES),
-  team: some("red", "blue", ""),
-});
-const nodeEvent = fc.record({
-  kind: fc.constant("node" as const),
-  name: some(...NODES),
-  uid: some("n1", "n2"),
-});
-const event: fc.Arbitrary<Event> = fc.oneof(
-  { weight: 14, arbitrary: podModel.map((pod): Event => ({ kind: "pod", pod })) },
-  { weight: 10, arbitrary: ruleModel.map((rule): Event => ({ kind: "rule", rule })) },
-  { weight: 2, arbitrary: namespaceEvent },
-  { weight: 2, arbitrary: nodeEvent },
-  fc.record({ kind: fc.constant("no pod" as const), id: fc.nat(PODS - 1) }),
-  fc.record({ kind: fc.constant("no rule" as const), id: fc.nat(RULES - 1) }),
-  fc.record({ kind: fc.constant("no namespace" as const), name: some(...NAMESPACES) }),
-  fc.record({ kind: fc.constant("no node" as const), name: some(...NODES) }),
-);
 /** Mostly single events, sometimes many as one batch. */
 const batch = fc.oneof(
   { weight: 5, arbitrary: event.map((e) => [e]) },
-  { weight: 1, arbitrary: fc.array(event, { maxLength: 30, size: "max" }) },
+  { weight: 1, arbitrary: fc.array(event, { maxLength: 20, size: "max" }) },
 );
-const steps = fc.array(batch, { minLength: 20, maxLength: 60, size: "max" });
+const steps = fc.array(batch, { maxLength: 60, size: "max" });
 
 /** Otherwise most sequences would be over before anything can have an entry. */
 const PRELUDE: Event[][] = [
-  ...NAMESPACES.map((name): Event[] => [{ kind: "namespace", name, team: "red" }]),
-  ...NODES.map((name): Event[] => [{ kind: "node", name, uid: "n1" }]),
+  ...NAMESPACES.map((name): Event[] => [
+    { kind: "namespace", namespace: { name, team: "red", note: "" } },
+  ]),
+  ...NODES.map((name): Event[] => [{ kind: "node", node: { name, uid: "n1", zone: "east" } }]),
+  ...[0, 1, 2, 3].map((id): Event[] => {
+    const pod = {
+      id,
+      namespace: "a",
+      scheduled: true,
+      phase: "Running",
+      labels: { app: "a", id: "1" },
+    } as const;
+    return [{ kind: "pod", pod }];
+  }),
 ];
 
-function emptyModel(): Model {
-  return { pods: new Map(), rules: new Map(), namespaces: new Map(), nodes: new Map() };
+/** What all sequences together must have come to. */
+const LEAST = {
+  ...{
+    entries: 3000,
+    "entries of statics": 500,
+    "entries with Services": 100,
+    "entries by alias": 30,
+  },
+  ...{ masked: 50, missing: 1000, EntriesRendered: 1000, RenderFailed: 500, NothingSelected: 1000 },
+  ...{ InvalidTemplate: 500, InvalidDuration: 500, EntryInEffect: 500, UnknownParent: 500 },
+  ...{ Masked: 50, Duplicate: 100, InvalidUrl: 100, BundleFromSpec: 100, BundleNotFetched: 100 },
+};
+
+function newIndex(onChange?: (change: Change) => void): RegistrationIndex {
+  return new RegistrationIndex({ ...OPTIONS, ignoreNamespaces: ["^kube-"] }, onChange);
 }
 
-/** Creations and updates: to the model and to the index. */
-function play(index: RegistrationIndex, model: Model, e: Event): void {
-  if (e.kind === "pod") {
-    model.pods.set(e.pod.id, e.pod);
-    index.applyPod(podObject(e.pod));
-  } else if (e.kind === "rule") {
-    const rule = { ...e.rule, generation: (model.rules.get(e.rule.id)?.generation ?? 0) + 1 };
-    model.rules.set(rule.id, rule);
-    index.applyClusterSpiffeId(ruleObject(rule));
-  } else if (e.kind === "namespace") {
-    const teams = e.team === "" ? {} : { team: e.team };
-    model.namespaces.set(e.name, teams);
-    index.applyNamespace(namespaceObject(e.name, teams));
-  } else if (e.kind === "node") {
-    model.nodes.set(e.name, e.uid);
-    index.applyNode(nodeObject(e.name, e.uid));
-  } else {
-    playRemoval(index, model, e);
-  }
-}
-
-function playRemoval(index: RegistrationIndex, model: Model, e: Event): void {
-  if (e.kind === "no pod") {
-    const pod = model.pods.get(e.id);
-    model.pods.delete(e.id);
-    if (pod) index.removePod(podObject(pod));
-  } else if (e.kind === "no rule") {
-    const rule = model.rules.get(e.id);
-    model.rules.delete(e.id);
-    if (rule) index.removeClusterSpiffeId(ruleObject(rule));
-  } else if (e.kind === "no namespace") {
-    model.namespaces.delete(e.name);
-    index.removeNamespace(namespaceObject(e.name, {}));
-  } else if (e.kind === "no node") {
-    const uid = model.nodes.get(e.name);
-    model.nodes.delete(e.name);
-    if (uid !== undefined) index.removeNode(nodeObject(e.name, uid));
-  }
-}
-
-/** What the index says, in the words of the reference. */
-function observe(index: RegistrationIndex, expected: Expected) {
-  const entries = new Map<string, string[]>();
-  for (const uid of expected.entries.keys()) {
-    const texts = index.entriesOfPod(uid).map((entry) => {
-      const node = entry.parentId.split("/").at(-1);
-      return `${entry.source.uid.replace("rule-uid-", "")} ${entry.spiffeId} ${node} ${entry.hint}`;
-    });
-    entries.set(uid, texts);
-  }
-  const statuses = new Map<string, unknown>();
-  for (const uid of index.ruleUids()) {
-    const status = index.statusOf(uid);
-    if (!status) continue;
-    const failures = status.failures.map((failure) => failure.pod);
-    const { observedGeneration: generation, reason, stats } = status;
-    statuses.set(uid, { generation, reason, stats, failures });
-  }
-  return { entries, statuses };
-}
-
-function inWordsOfIndex(expected: Expected) {
-  const statuses = new Map<string, unknown>();
-  for (const [uid, status] of expected.statuses) {
-    statuses.set(uid, {
-      ...status,
-      failures: status.failures.map((failure) => failure.split(" ")[0]),
-    });
-  }
-  return { entries: expected.entries, statuses };
-}
-
-function differing<T>(
-  before: Map<string, T>,
-  after: Map<string, T>,
-  nothing: T | undefined,
-): string[] {
+function differing<T>(before: Map<string, T>, after: Map<string, T>, nothing?: T): string[] {
   const keys = new Set([...before.keys(), ...after.keys()]);
   const text = (map: Map<string, T>, key: string) => JSON.stringify(map.get(key) ?? nothing);
   return [...keys].filter((key) => text(before, key) !== text(after, key)).toSorted();
 }
 
+/** What was reported is the difference, at once, with the right node for each pod. */
+function expectDifference(reported: readonly Change[], before: Expected, after: Expected): void {
+  const pods = reported.flatMap((change) => [...change.pods.keys()]).toSorted();
+  const rules = reported.flatMap((change) => [...change.rules]).toSorted();
+  expect(pods).toEqual(differing(before.entries, after.entries, []));
+  expect(rules).toEqual(differing(before.statuses, after.statuses));
+  expect(reported.length).toBe(pods.length + rules.length > 0 ? 1 : 0);
+  for (const { pods } of reported) {
+    for (const [uid, node] of pods) expect(node).toBe(nodeOf(Number(uid.replace("uid-pod-", ""))));
+  }
+}
+
+/** All other ways to ask give the same entries. */
+function expectConsistent(index: RegistrationIndex, model: Model): void {
+  const byPod = [...model.pods.keys()].flatMap((id) => index.entriesOfPod(podUid(id)));
+  expect(new Set(index.entries())).toEqual(new Set(byPod));
+  for (const name of NODES) {
+    const there = [...model.pods.values()].filter((p) => p.scheduled && nodeOf(p.id) === name);
+    const found = index.podsOfNode(name);
+    expect(found.map(({ pod }) => pod.metadata.uid).toSorted()).toEqual(
+      there.map(({ id }) => podUid(id)).toSorted(),
+    );
+    for (const { pod, entries } of found) {
+      expect(entries).toBe(index.entriesOfPod(pod.metadata.uid));
+      const matched = index.explainPod(pod.metadata.uid).filter((e) => e.matched);
+      expect(matched.map(({ ruleUid }) => ruleUid)).toEqual(entries.map((e) => e.source.uid));
+    }
+  }
+}
+
+/** Another replica comes to the same, whatever it heard first. */
+function expectSameOnAnother(index: RegistrationIndex, model: Model, seed: number): void {
+  const other = newIndex();
+  tell(other, model, seed);
+  for (const id of model.pods.keys()) {
+    expect(other.entriesOfPod(podUid(id))).toEqual(index.entriesOfPod(podUid(id)));
+  }
+  for (const uid of computeExpected(model).statuses.keys()) {
+    expect(other.statusOf(uid)).toEqual(index.statusOf(uid));
+  }
+}
+
+/** Counts how often each thing of interest was seen, so that a run that reaches nothing does not pass. */
+function note(seen: Map<string, number>, { entries, statuses }: Expected): void {
+  const add = (what: string, by: number): void => {
+    seen.set(what, (seen.get(what) ?? 0) + by);
+  };
+  const texts = [...entries.values()].flat();
+  add("entries", texts.length);
+  add("entries of statics", texts.filter((text) => text.includes("static-uid")).length);
+  add("entries with Services", texts.filter((text) => text.includes(".svc")).length);
+  add("entries by alias", texts.filter((text) => /^(\S*,){2}"\S*alias/.test(text)).length);
+  for (const { reason, stats, missing } of statuses.values()) {
+    add(reason, 1);
+    add("masked", stats?.["entriesMasked"] ?? 0);
+    add("missing", missing?.length ?? 0);
+  }
+}
+
 describe("the index, after any sequence of events", () => {
-  it("equals a computation from scratch, and reports exactly the difference", () => {
-    let entriesSeen = 0;
-    const run = (sequence: Event[][]): void => {
+  it("equals a computation from scratch, reports exactly the difference, and does not depend on the order", () => {
+    const seen = new Map<string, number>();
+    const run = (sequence: Event[][], seed: number): void => {
       const reported: Change[] = [];
-      const index = new RegistrationIndex({ ...OPTIONS, ignoreNamespaces: ["^kube-"] }, (c) =>
-        reported.push(c),
-      );
+      const index = newIndex((change) => reported.push(change));
       const model = emptyModel();
       let before = computeExpected(model);
       for (const batch of [...PRELUDE, ...sequence]) {
@@ -184,17 +132,65 @@ describe("the index, after any sequence of events", () => {
         if (batch.length === 1 && only) play(index, model, only);
         else index.batch(() => batch.forEach((e) => play(index, model, e)));
         const after = computeExpected(model);
-        expect(observe(index, after)).toEqual(inWordsOfIndex(after));
-        const pods = reported.flatMap((change) => [...change.pods.keys()]).toSorted();
-        const rules = reported.flatMap((change) => [...change.rules]).toSorted();
-        expect(pods).toEqual(differing(before.entries, after.entries, []));
-        expect(rules).toEqual(differing(before.statuses, after.statuses, undefined));
-        expect(reported.length).toBe(pods.length + rules.length > 0 ? 1 : 0);
-        entriesSeen += [...after.entries.values()].flat().length;
+        expect(observe(index, model)).toEqual(after);
+        expectDifference(reported, before, after);
+        note(seen, after);
         before = after;
       }
+      expectConsistent(index, model);
+      expectSameOnAnother(index, model, seed);
     };
-    fc.assert(fc.property(steps, run), { numRuns: 150 });
-    expect(entriesSeen, "the sequences reach states with entries").toBeGreaterThan(5000);
+    fc.assert(fc.property(steps, fc.nat(), run), { numRuns: 300 });
+    for (const [what, least] of Object.entries(LEAST)) {
+      expect(seen.get(what), what).toBeGreaterThan(least);
+    }
   }, 120_000);
+
+  it("is what a preview said before a ClusterSPIFFEID was applied", () => {
+    let compared = 0;
+    const run = (sequence: Event[][]): void => {
+      const index = newIndex();
+      const model = emptyModel();
+      for (const e of [...PRELUDE, ...sequence].flat()) {
+        if (e.kind !== "rule" || !comparable(model, e)) {
+          play(index, model, e);
+          continue;
+        }
+        const object = ruleObject({ ...e.rule, generation: 1 });
+        const { outcomes, ...preview } = index.preview("ClusterSPIFFEID", object, {
+          maxTried: 1000,
+          maxShown: 1000,
+        });
+        play(index, model, e);
+        const told = index.explainRule("ClusterSPIFFEID", object.metadata.name, 1000);
+        if (preview.foreign || preview.problems.length > 0) continue;
+        compared += 1;
+        expect(told?.status?.stats).toMatchObject({
+          namespacesSelected: preview.namespacesSelected,
+          namespacesIgnored: preview.namespacesIgnored,
+          podsSelected: preview.podsSelected,
+          podEntryRenderFailures: outcomes.failed,
+          entriesMasked: outcomes.masked,
+          entriesToSet: outcomes.set + outcomes.unmet,
+          podsUnscheduled: outcomes.unscheduled,
+          podsFinished: outcomes.finished,
+        });
+        expect(new Set(preview.pods.map(essence))).toEqual(new Set(told?.pods.map(essence)));
+      }
+    };
+    fc.assert(fc.property(steps, run), { numRuns: 100 });
+    expect(compared).toBeGreaterThan(50);
+  }, 60_000);
 });
+
+/** Without what a preview alone says: that an object would mask another. */
+function essence({ pod, outcome, clause, entry }: PreviewedPod): PreviewedPod {
+  return { pod, outcome, clause, ...(entry ? { entry } : {}) };
+}
+
+/** A preview takes the age of what is there, and knows nothing of objects that leave. */
+function comparable(model: Model, { rule }: Extract<Event, { readonly kind: "rule" }>): boolean {
+  const former = model.rules.get(rule.id);
+  if (rule.deleted !== undefined) return false;
+  return former === undefined || former.created === rule.created;
+}

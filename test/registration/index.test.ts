@@ -1,23 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { RegistrationIndex } from "../../src/registration/index.ts";
-import type { Change, RegistrationOptions } from "../../src/registration/index.ts";
-import { OPTIONS, namespace, node, pod, rule } from "./universe.ts";
+import type { RegistrationOptions } from "../../src/registration/index.ts";
+import { NEW, OLD, start } from "./harness.ts";
+import { OPTIONS, fixed, namespace, node, pod, rule } from "./universe.ts";
 
-const OLD = "2026-01-01T00:00:00Z";
-const NEW = "2026-02-01T00:00:00Z";
-
-function start(options: Partial<RegistrationOptions> = {}) {
-  const changes: Change[] = [];
-  const index = new RegistrationIndex({ ...OPTIONS, ...options }, (change) => changes.push(change));
-  index.applyNamespace(namespace());
-  index.applyNode(node());
-  changes.length = 0;
-  const ids = (uid: string) => index.entriesOfPod(uid).map((entry) => entry.spiffeId);
-  const stats = (name: string) => index.statusOf(`uid-${name}`)?.stats;
-  return { index, changes, ids, stats };
-}
-
-const fixed = (path: string) => `spiffe://example.org/${path}`;
 const many = (label: string) =>
   Array.from({ length: 40 }, (_, n) =>
     rule({ name: `r${n}-${label}`, spiffeIDTemplate: fixed(`${label}/${n}`) }),
@@ -26,7 +12,7 @@ const many = (label: string) =>
 describe("an entry", () => {
   it("has SPIRE's selectors, parent and SPIFFE ID", () => {
     const { index } = start();
-    index.applyClusterSpiffeId(rule());
+    index.applyResource("ClusterSPIFFEID", rule());
     index.applyPod(pod());
     expect(index.entriesOfPod("uid-web")).toMatchObject([
       {
@@ -51,7 +37,8 @@ describe("an entry", () => {
     const { index } = start({
       parentIdTemplate: "spiffe://example.org/x509pop/{{ .NodeMeta.Name }}",
     });
-    index.applyClusterSpiffeId(
+    index.applyResource(
+      "ClusterSPIFFEID",
       rule({
         ttl: "1h0.9s",
         jwtTtl: "5m",
@@ -78,9 +65,9 @@ describe("an entry", () => {
   it("keeps its ID and gets a new revision when only the SVID's looks change", () => {
     const { index, changes } = start();
     index.applyPod(pod());
-    index.applyClusterSpiffeId(rule());
+    index.applyResource("ClusterSPIFFEID", rule());
     const [before] = index.entriesOfPod("uid-web");
-    index.applyClusterSpiffeId(rule({ generation: 2, ttl: "5m" }));
+    index.applyResource("ClusterSPIFFEID", rule({ generation: 2, ttl: "5m" }));
     const [after] = index.entriesOfPod("uid-web");
     expect(after?.id).toBe(before?.id);
     expect(after?.revision).not.toBe(before?.revision);
@@ -90,19 +77,19 @@ describe("an entry", () => {
   it("gets a new ID when the SPIFFE ID changes", () => {
     const { index } = start();
     index.applyPod(pod());
-    index.applyClusterSpiffeId(rule());
+    index.applyResource("ClusterSPIFFEID", rule());
     const [before] = index.entriesOfPod("uid-web");
-    index.applyClusterSpiffeId(rule({ generation: 2, spiffeIDTemplate: fixed("x") }));
+    index.applyResource("ClusterSPIFFEID", rule({ generation: 2, spiffeIDTemplate: fixed("x") }));
     expect(index.entriesOfPod("uid-web")[0]?.id).not.toBe(before?.id);
   });
 
   it("is the same on every replica, in whatever order objects arrive", () => {
     const a = start().index;
-    a.applyClusterSpiffeId(rule({ hint: "x" }));
+    a.applyResource("ClusterSPIFFEID", rule({ hint: "x" }));
     a.applyPod(pod());
     const b = new RegistrationIndex(OPTIONS);
     b.applyPod(pod());
-    b.applyClusterSpiffeId(rule({ hint: "x" }));
+    b.applyResource("ClusterSPIFFEID", rule({ hint: "x" }));
     b.applyNode(node());
     b.applyNamespace(namespace());
     expect(b.entriesOfPod("uid-web")).toEqual(a.entriesOfPod("uid-web"));
@@ -113,7 +100,7 @@ describe("an entry", () => {
 describe("which pods get entries", () => {
   it("not those without a node, until they have one", () => {
     const { index, ids, stats } = start();
-    index.applyClusterSpiffeId(rule());
+    index.applyResource("ClusterSPIFFEID", rule());
     index.applyPod(pod({ node: undefined, phase: "Pending" }));
     expect(ids("uid-web")).toEqual([]);
     expect(stats("all")).toMatchObject({
@@ -128,7 +115,7 @@ describe("which pods get entries", () => {
 
   it.each(["Succeeded", "Failed"])("not those that are %s", (phase) => {
     const { index, ids, stats } = start();
-    index.applyClusterSpiffeId(rule());
+    index.applyResource("ClusterSPIFFEID", rule());
     index.applyPod(pod());
     index.applyPod(pod({ phase }));
     expect(ids("uid-web")).toEqual([]);
@@ -137,7 +124,7 @@ describe("which pods get entries", () => {
 
   it("those being deleted, until they are gone", () => {
     const { index, ids, changes } = start();
-    index.applyClusterSpiffeId(rule());
+    index.applyResource("ClusterSPIFFEID", rule());
     index.applyPod(pod({ deleting: true }));
     expect(ids("uid-web")).toHaveLength(1);
     index.removePod(pod());
@@ -152,7 +139,7 @@ describe("which pods get entries", () => {
       index.applyNamespace(namespace(name));
       index.applyPod(pod({ name, namespace: name }));
     }
-    index.applyClusterSpiffeId(rule());
+    index.applyResource("ClusterSPIFFEID", rule());
     expect(
       ["spire", "default", "spiffe", "kubernetes"].filter((n) => ids(`uid-${n}`).length > 0),
     ).toEqual(["spiffe", "kubernetes"]);
@@ -165,7 +152,8 @@ describe("which pods get entries", () => {
 
   it("those that both selectors match, as labels come and go", () => {
     const { index, ids, stats } = start();
-    index.applyClusterSpiffeId(
+    index.applyResource(
+      "ClusterSPIFFEID",
       rule({
         namespaceSelector: { matchLabels: { team: "a" } },
         podSelector: { matchExpressions: [{ key: "app", operator: "In", values: ["web", "api"] }] },
@@ -186,11 +174,11 @@ describe("which pods get entries", () => {
   });
 
   it("none on a node that is not known, which is a failure of the pod", () => {
-    const { index, ids } = start();
-    index.applyClusterSpiffeId(rule());
+    const { index, ids, status } = start();
+    index.applyResource("ClusterSPIFFEID", rule());
     index.applyPod(pod({ node: "node-2" }));
     expect(ids("uid-web")).toEqual([]);
-    expect(index.statusOf("uid-all")?.failures).toEqual([
+    expect(status("all")?.failures).toEqual([
       { pod: "shop/web", message: 'node "node-2" is not known yet' },
     ]);
     index.applyNode(node("node-2"));
@@ -210,9 +198,10 @@ describe("classes", () => {
     [{ className: "a" }, ["a"]],
     [{ className: "a", watchClassless: true }, ["a", ""]],
   ] as [Partial<RegistrationOptions>, string[]][])("with %j are %j", (options, expected) => {
-    const { index, ids } = start(options);
+    const { index, ids, status } = start(options);
     for (const name of ["a", "b", ""]) {
-      index.applyClusterSpiffeId(
+      index.applyResource(
+        "ClusterSPIFFEID",
         rule({
           name: `class-${name}`,
           className: name,
@@ -224,16 +213,16 @@ describe("classes", () => {
     expect(ids("uid-web").toSorted()).toEqual(
       expected.map((name) => fixed(`c/${name || "none"}`)).toSorted(),
     );
-    expect(index.statusOf("uid-class-b")).toBeUndefined();
+    expect(status("class-b")).toBeUndefined();
   });
 
   it("take a rule away that moves to another", () => {
-    const { index, ids, changes } = start();
+    const { index, ids, changes, status } = start();
     index.applyPod(pod());
-    index.applyClusterSpiffeId(rule());
-    index.applyClusterSpiffeId(rule({ generation: 2, className: "other" }));
+    index.applyResource("ClusterSPIFFEID", rule());
+    index.applyResource("ClusterSPIFFEID", rule({ generation: 2, className: "other" }));
     expect(ids("uid-web")).toEqual([]);
-    expect(index.statusOf("uid-all")).toBeUndefined();
+    expect(status("all")).toBeUndefined();
     expect(changes.at(-1)?.pods.has("uid-web")).toBe(true);
   });
 });
@@ -242,21 +231,33 @@ describe("several rules for one pod", () => {
   it("give several entries, the oldest rule's first and then by name", () => {
     const { index, ids } = start();
     index.applyPod(pod());
-    index.applyClusterSpiffeId(rule({ name: "c", created: NEW, spiffeIDTemplate: fixed("c") }));
-    index.applyClusterSpiffeId(rule({ name: "b", created: OLD, spiffeIDTemplate: fixed("b") }));
-    index.applyClusterSpiffeId(rule({ name: "a", created: NEW, spiffeIDTemplate: fixed("a") }));
+    index.applyResource(
+      "ClusterSPIFFEID",
+      rule({ name: "c", created: NEW, spiffeIDTemplate: fixed("c") }),
+    );
+    index.applyResource(
+      "ClusterSPIFFEID",
+      rule({ name: "b", created: OLD, spiffeIDTemplate: fixed("b") }),
+    );
+    index.applyResource(
+      "ClusterSPIFFEID",
+      rule({ name: "a", created: NEW, spiffeIDTemplate: fixed("a") }),
+    );
     expect(ids("uid-web")).toEqual([fixed("b"), fixed("a"), fixed("c")]);
   });
 
   it("mask equal entries by age, and the masked one steps in when the other goes", () => {
     const { index, stats } = start();
     index.applyPod(pod());
-    index.applyClusterSpiffeId(rule({ name: "young", created: NEW, hint: "young", ttl: "1m" }));
-    index.applyClusterSpiffeId(rule({ name: "old", created: OLD, hint: "old" }));
+    index.applyResource(
+      "ClusterSPIFFEID",
+      rule({ name: "young", created: NEW, hint: "young", ttl: "1m" }),
+    );
+    index.applyResource("ClusterSPIFFEID", rule({ name: "old", created: OLD, hint: "old" }));
     expect(index.entriesOfPod("uid-web").map((entry) => entry.hint)).toEqual(["old"]);
     expect(stats("young")).toMatchObject({ podsSelected: 1, entriesMasked: 1, entriesToSet: 0 });
     expect(stats("old")).toMatchObject({ entriesMasked: 0, entriesToSet: 1 });
-    index.removeClusterSpiffeId(rule({ name: "old" }));
+    index.removeResource("ClusterSPIFFEID", rule({ name: "old" }).metadata.uid);
     expect(index.entriesOfPod("uid-web").map((entry) => entry.hint)).toEqual(["young"]);
     expect(stats("young")).toMatchObject({ entriesMasked: 0, entriesToSet: 1 });
   });
@@ -274,21 +275,28 @@ describe("several rules for one pod", () => {
   ])("mask equal entries preferring %s", (_what, first, second, winner) => {
     const { index } = start();
     index.applyPod(pod());
-    index.applyClusterSpiffeId(rule({ name: "first", ...first }));
-    index.applyClusterSpiffeId(rule({ name: "second", ...second }));
+    index.applyResource("ClusterSPIFFEID", rule({ name: "first", ...first }));
+    index.applyResource("ClusterSPIFFEID", rule({ name: "second", ...second }));
     expect(index.entriesOfPod("uid-web").map((entry) => entry.source.name)).toEqual([winner]);
   });
 
   it("use fallbacks only while no other rule renders", () => {
     const { index, ids, stats } = start();
     index.applyPod(pod());
-    index.applyClusterSpiffeId(rule({ name: "f1", fallback: true, spiffeIDTemplate: fixed("f1") }));
-    index.applyClusterSpiffeId(rule({ name: "f2", fallback: true, spiffeIDTemplate: fixed("f2") }));
+    index.applyResource(
+      "ClusterSPIFFEID",
+      rule({ name: "f1", fallback: true, spiffeIDTemplate: fixed("f1") }),
+    );
+    index.applyResource(
+      "ClusterSPIFFEID",
+      rule({ name: "f2", fallback: true, spiffeIDTemplate: fixed("f2") }),
+    );
     expect(ids("uid-web"), "two fallbacks both apply").toEqual([fixed("f1"), fixed("f2")]);
-    index.applyClusterSpiffeId(rule({ name: "main", spiffeIDTemplate: fixed("main") }));
+    index.applyResource("ClusterSPIFFEID", rule({ name: "main", spiffeIDTemplate: fixed("main") }));
     expect(ids("uid-web")).toEqual([fixed("main")]);
     expect(stats("f1")).toMatchObject({ podsSelected: 1, entriesToSet: 0 });
-    index.applyClusterSpiffeId(
+    index.applyResource(
+      "ClusterSPIFFEID",
       rule({ name: "main", generation: 2, spiffeIDTemplate: "spiffe://other/x" }),
     );
     expect(ids("uid-web"), "a failing rule lets them through").toEqual([fixed("f1"), fixed("f2")]);
@@ -316,31 +324,28 @@ describe("what is wrong", () => {
     [{ ttl: "-5s" }, "InvalidDuration", "spec.ttl: "],
     [{ jwtTtl: "soon" }, "InvalidDuration", "spec.jwtTtl: "],
     [{ federatesWith: ["b.example", "B"] }, "InvalidTrustDomain", "spec.federatesWith[1]: "],
-    [
-      { autoPopulateDNSNames: true },
-      "NotSupported",
-      "spec.autoPopulateDNSNames: not supported yet",
-    ],
   ])("in a rule like %j is a condition, and gives no entries", (spec, reason, message) => {
-    const { index, ids } = start();
+    const { index, ids, status } = start();
     index.applyPod(pod());
-    index.applyClusterSpiffeId(rule({ name: "good", spiffeIDTemplate: fixed("good") }));
-    index.applyClusterSpiffeId(rule({ name: "bad", ...spec }));
-    const status = index.statusOf("uid-bad");
-    expect(status).toMatchObject({
+    index.applyResource("ClusterSPIFFEID", rule({ name: "good", spiffeIDTemplate: fixed("good") }));
+    index.applyResource("ClusterSPIFFEID", rule({ name: "bad", ...spec }));
+    const bad = status("bad");
+    expect(bad).toMatchObject({
       ready: false,
       reason,
       stats: { podsSelected: 0, entriesToSet: 0 },
     });
-    expect(status?.message).toContain(message);
+    expect(bad?.message).toContain(message);
     expect(ids("uid-web")).toEqual([fixed("good")]);
-    expect(index.statusOf("uid-good")?.ready).toBe(true);
+    expect(status("good")?.ready).toBe(true);
   });
 
   it.each([
     [{ spiffeIDTemplate: "spiffe://other.org/x" }, 'not in the trust domain "example.org"'],
     [{ spiffeIDTemplate: "spiffe://example.org" }, "needs a path"],
     [{ spiffeIDTemplate: "spiffe://example.org/signet/operator" }, "is reserved"],
+    [{ spiffeIDTemplate: "spiffe://example.org/spire/server" }, "is reserved: IDs below /spire"],
+    [{ spiffeIDTemplate: "spiffe://example.org/spire" }, "is reserved: IDs below /spire"],
     [{ spiffeIDTemplate: "spiffe://example.org/a b" }, "spec.spiffeIDTemplate: path segment"],
     [{ spiffeIDTemplate: "spiffe://example.org/x\n" }, "spec.spiffeIDTemplate: path segment"],
     [{ spiffeIDTemplate: "http://example.org/x" }, "must begin with"],
@@ -359,18 +364,18 @@ describe("what is wrong", () => {
     [{ workloadSelectorTemplates: ["k8s:container-name:x"] }, "cannot be decided"],
     [{ workloadSelectorTemplates: ["unix:uid:0"] }, 'type "unix" are not known'],
   ])("with a pod, as %j gives, is reported with field and pod", (spec, problem) => {
-    const { index, ids, stats } = start();
+    const { index, ids, stats, status } = start();
     index.applyPod(pod());
-    index.applyClusterSpiffeId(rule(spec));
+    index.applyResource("ClusterSPIFFEID", rule(spec));
     expect(ids("uid-web")).toEqual([]);
-    const status = index.statusOf("uid-all");
-    expect(status).toMatchObject({
+    const all = status("all");
+    expect(all).toMatchObject({
       ready: false,
       reason: "RenderFailed",
       failures: [{ pod: "shop/web" }],
     });
-    expect(status?.failures[0]?.message).toContain(problem);
-    expect(status?.message).toContain("1 of 1 selected pods get no entry; pod shop/web: ");
+    expect(all?.failures[0]?.message).toContain(problem);
+    expect(all?.message).toContain("1 of 1 selected pods get no entry; pod shop/web: ");
     expect(stats("all")).toMatchObject({
       podsSelected: 1,
       podEntryRenderFailures: 1,
@@ -379,8 +384,9 @@ describe("what is wrong", () => {
   });
 
   it("with some pods leaves the others their entries, and lists the first ten", () => {
-    const { index, ids } = start();
-    index.applyClusterSpiffeId(
+    const { index, ids, status } = start();
+    index.applyResource(
+      "ClusterSPIFFEID",
       rule({ spiffeIDTemplate: 'spiffe://example.org/{{ index .PodMeta.Labels "id" }}' }),
     );
     index.batch(() => {
@@ -389,17 +395,17 @@ describe("what is wrong", () => {
       index.applyPod(pod({ name: "good", labels: { id: "x" } }));
     });
     expect(ids("uid-good")).toEqual([fixed("x")]);
-    const status = index.statusOf("uid-all");
-    expect(status?.failures.map((failure) => failure.pod)).toEqual(
+    const all = status("all");
+    expect(all?.failures.map((failure) => failure.pod)).toEqual(
       Array.from({ length: 10 }, (_, n) => `shop/bad-0${n}`),
     );
-    expect(status?.stats).toMatchObject({
+    expect(all?.stats).toMatchObject({
       podsSelected: 16,
       podEntryRenderFailures: 15,
       entriesToSet: 1,
     });
     index.removePod(pod({ name: "bad-00" }));
-    expect(index.statusOf("uid-all")?.failures.at(-1)?.pod).toBe("shop/bad-10");
+    expect(status("all")?.failures.at(-1)?.pod).toBe("shop/bad-10");
   });
 
   it("with the options is refused at once", () => {
@@ -415,9 +421,12 @@ describe("what is wrong", () => {
   });
 
   it("with a rule that selects nothing is said, though the rule is in effect", () => {
-    const { index } = start();
-    index.applyClusterSpiffeId(rule({ namespaceSelector: { matchLabels: { a: "b" } } }));
-    expect(index.statusOf("uid-all")).toMatchObject({ ready: true, reason: "NothingSelected" });
+    const { index, status } = start();
+    index.applyResource(
+      "ClusterSPIFFEID",
+      rule({ namespaceSelector: { matchLabels: { a: "b" } } }),
+    );
+    expect(status("all")).toMatchObject({ ready: true, reason: "NothingSelected" });
   });
 });
 
@@ -430,9 +439,9 @@ describe("workload selectors", () => {
       "k8s:ns-label:team:a",
       "k8s:pod-owner:Job:nightly",
     ];
-    index.applyClusterSpiffeId(rule({ workloadSelectorTemplates }));
+    index.applyResource("ClusterSPIFFEID", rule({ workloadSelectorTemplates }));
     const owner = { kind: "Job", name: "nightly", uid: "j" };
-    index.applyPod(pod({ labels: { app: "web" }, owner }));
+    index.applyPod(pod({ labels: { app: "web" }, owners: [owner] }));
     expect(ids("uid-web")).toEqual([]);
     expect(stats("all")).toMatchObject({ entriesToSet: 1, podEntryRenderFailures: 0 });
     expect(index.explainPod("uid-web")[0]?.clause).toBe(
@@ -452,11 +461,11 @@ describe("workload selectors", () => {
 describe("changes", () => {
   it("are not reported for events that change nothing", () => {
     const { index, changes } = start();
-    index.applyClusterSpiffeId(rule());
+    index.applyResource("ClusterSPIFFEID", rule());
     index.applyPod(pod());
     changes.length = 0;
     index.applyPod(pod());
-    index.applyClusterSpiffeId(rule());
+    index.applyResource("ClusterSPIFFEID", rule());
     index.applyNode(node());
     index.applyNode(node("node-1", undefined, { zone: "b" }));
     index.applyNamespace(namespace("shop", { unused: "label" }));
@@ -468,7 +477,7 @@ describe("changes", () => {
   it("of a batch are reported once, after all of it", () => {
     const { index, changes } = start();
     index.batch(() => {
-      index.applyClusterSpiffeId(rule());
+      index.applyResource("ClusterSPIFFEID", rule());
       index.applyPod(pod({ name: "a" }));
       index.applyPod(pod({ name: "b" }));
       index.removePod(pod({ name: "b" }));
@@ -481,13 +490,13 @@ describe("changes", () => {
 
   it("of a replaced list are its difference", () => {
     const { index, changes, ids } = start();
-    index.applyClusterSpiffeId(rule());
+    index.applyResource("ClusterSPIFFEID", rule());
     index.replacePods([pod({ name: "a" }), pod({ name: "b" })]);
     changes.length = 0;
     index.replacePods([pod({ name: "b" }), pod({ name: "c" })]);
     expect([...(changes[0]?.pods.keys() ?? [])].toSorted()).toEqual(["uid-a", "uid-c"]);
     changes.length = 0;
-    index.replaceClusterSpiffeIds([rule({ name: "other" })]);
+    index.replaceResources("ClusterSPIFFEID", [rule({ name: "other" })]);
     expect([...(changes[0]?.rules ?? [])].toSorted()).toEqual(["uid-all", "uid-other"]);
     index.replaceNodes([]);
     expect(ids("uid-b")).toEqual([]);
@@ -500,7 +509,7 @@ describe("changes", () => {
 
   it("list the pods of a node with their entries", () => {
     const { index } = start();
-    index.applyClusterSpiffeId(rule({ podSelector: { matchLabels: { app: "web" } } }));
+    index.applyResource("ClusterSPIFFEID", rule({ podSelector: { matchLabels: { app: "web" } } }));
     index.applyPod(pod({ name: "z", labels: { app: "web" } }));
     index.applyPod(pod({ name: "a" }));
     index.applyPod(pod({ name: "elsewhere", node: "node-2" }));
@@ -516,9 +525,9 @@ describe("changes", () => {
     const { index, changes, ids } = start();
     index.applyPod(pod());
     index.applyPod(pod({ name: "api" }));
-    index.replaceClusterSpiffeIds(many("a"));
+    index.replaceResources("ClusterSPIFFEID", many("a"));
     expect([ids("uid-web").length, ids("uid-api").length]).toEqual([40, 40]);
-    index.replaceClusterSpiffeIds(many("b"));
+    index.replaceResources("ClusterSPIFFEID", many("b"));
     expect(ids("uid-web").filter((id) => id.includes("/b/"))).toHaveLength(40);
     expect(ids("uid-web")).toHaveLength(40);
     expect(changes).toHaveLength(2);
@@ -526,63 +535,10 @@ describe("changes", () => {
   });
 
   it("of the spec's generation alone reach the status", () => {
-    const { index, changes } = start();
-    index.applyClusterSpiffeId(rule());
-    index.applyClusterSpiffeId(rule({ generation: 7 }));
-    expect(index.statusOf("uid-all")?.observedGeneration).toBe(7);
+    const { index, changes, status } = start();
+    index.applyResource("ClusterSPIFFEID", rule());
+    index.applyResource("ClusterSPIFFEID", rule({ generation: 7 }));
+    expect(status("all")?.observedGeneration).toBe(7);
     expect(changes.at(-1)).toEqual({ pods: new Map(), rules: new Set(["uid-all"]) });
-  });
-});
-
-describe("explaining a pod", () => {
-  it("names for each rule the clause that decided", () => {
-    const { index } = start({ className: "mine", watchClassless: true });
-    index.applyPod(pod({ labels: { app: "web" } }));
-    const add = (name: string, spec: object) => index.applyClusterSpiffeId(rule({ name, ...spec }));
-    add("a-foreign", { className: "theirs" });
-    add("b-invalid", { ttl: "x" });
-    add("c-namespace", { namespaceSelector: { matchLabels: { team: "a" } } });
-    add("d-pod", { podSelector: { matchLabels: { app: "api" } } });
-    add("e-fallback", { fallback: true });
-    add("f-failed", { spiffeIDTemplate: "spiffe://other/x" });
-    add("g-gives", {});
-    add("h-masked", { uid: "z" });
-    const clauses = index.explainPod("uid-web");
-    expect(
-      clauses.map(({ rule: name, matched, clause }) => `${name} ${matched}: ${clause}`),
-    ).toEqual([
-      'a-foreign false: className "theirs" is not the class of this operator, "mine"',
-      expect.stringMatching(/^b-invalid false: the object is invalid: spec\.ttl: /),
-      'c-namespace false: namespaceSelector does not match the labels of namespace "shop": it requires team=a, the label is missing',
-      'd-pod false: podSelector does not match the pod\'s labels: it requires app=api, the label is "web"',
-      'e-fallback false: fallback not used because "g-gives" gives the pod an entry',
-      expect.stringMatching(
-        /^f-failed false: render failed: spec\.spiffeIDTemplate: .*trust domain/,
-      ),
-      "g-gives true: it gives the pod an entry",
-      'h-masked false: masked by "g-gives", which gives the same SPIFFE ID for the same selectors',
-    ]);
-    expect(clauses[6]?.spiffeId).toBe("spiffe://example.org/ns/shop/sa/till");
-    expect(clauses.map(({ selects }) => selects)).toEqual([
-      ...["untried", "untried", "neither", "namespace"],
-      ...["pod", "pod", "pod", "pod"],
-    ]);
-  });
-
-  it("says when the namespace is ignored or unknown, and the pod unscheduled or finished", () => {
-    const { index } = start();
-    index.applyClusterSpiffeId(rule());
-    const clause = () => index.explainPod("uid-web")[0]?.clause;
-    index.applyPod(pod({ node: undefined }));
-    expect(clause()).toMatch(/has no node yet/);
-    index.applyPod(pod({ phase: "Failed" }));
-    expect(clause()).toMatch(/has finished/);
-    index.removeNamespace(namespace());
-    expect(clause()).toBe('namespace "shop" is not known yet');
-    index.applyPod(pod({ name: "dns", namespace: "kube-system" }));
-    expect(index.explainPod("uid-dns")[0]?.clause).toMatch(
-      /ignored by the operator's configuration \(pattern "kube-system"\)/,
-    );
-    expect(index.explainPod("nobody")).toEqual([]);
   });
 });
