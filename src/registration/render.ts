@@ -1,4 +1,5 @@
 import { errorMessage } from "../core/errors.ts";
+import type { SpiffeId } from "../spiffe/id.ts";
 import { formatSelector, parseSelector } from "../spiffe/selector.ts";
 import type { Selector } from "../spiffe/selector.ts";
 import type { TemplateData } from "../template/template.ts";
@@ -12,7 +13,7 @@ import { compilePodSelector } from "./pod-selectors.ts";
 import type { FieldTemplate, PodRule, StaticRule, TemplateRule } from "./rule.ts";
 import { serviceNames } from "./services.ts";
 import type { Settings } from "./settings.ts";
-import { parseMemberId } from "./spec-check.ts";
+import { parseMemberId, parseWorkloadId } from "./spec-check.ts";
 
 /** A pod that backs hundreds of Services would have a certificate that no TLS stack accepts. */
 const MOST_NAMES = 500;
@@ -41,7 +42,8 @@ export function renderParentId(
 ): { readonly parentId: string | undefined; readonly problem: string } {
   const field = { field: "the operator's parentIdTemplate", template: settings.parentId };
   try {
-    const parentId = renderSpiffeId(field, nodeData(node, settings), settings);
+    const text = renderField(field, nodeData(node, settings));
+    const parentId = parseAs(field, () => parseMemberId(text, settings.trustDomain));
     return { parentId, problem: "" };
   } catch (error) {
     return { parentId: undefined, problem: errorMessage(error) };
@@ -140,10 +142,14 @@ function renderField({ field, template }: FieldTemplate, data: TemplateData): st
 
 function renderSpiffeId(template: FieldTemplate, data: TemplateData, settings: Settings): string {
   const text = renderField(template, data);
+  return parseAs(template, () => parseWorkloadId(text, settings.trustDomain));
+}
+
+function parseAs({ field }: FieldTemplate, parse: () => SpiffeId): string {
   try {
-    return parseMemberId(text, settings.trustDomain).uri;
+    return parse().uri;
   } catch (error) {
-    throw new RenderError(`${template.field}: ${errorMessage(error)}`);
+    throw new RenderError(`${field}: ${errorMessage(error)}`);
   }
 }
 

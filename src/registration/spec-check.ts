@@ -66,12 +66,23 @@ export class SpecCheck {
   }
 }
 
-/** Parses a SPIFFE ID that a workload or node of the trust domain may have. Throws INVALID_SPIFFE_ID or INVALID_SPEC. */
+/** Parses a SPIFFE ID that a node of the trust domain may have. Throws INVALID_SPIFFE_ID or INVALID_SPEC. */
 export function parseMemberId(text: string, trustDomain: TrustDomain): SpiffeId {
   const id = parseSpiffeId(text);
   const problem = memberProblem(id, trustDomain);
   if (problem !== undefined) throw new SignetError("INVALID_SPEC", problem);
   return id;
+}
+
+/**
+ * Parses a SPIFFE ID that a workload or an alias may have: not one that SPIRE's server and agents trust each
+ * other by, which SPIRE refuses as well. Throws INVALID_SPIFFE_ID or INVALID_SPEC.
+ */
+export function parseWorkloadId(text: string, trustDomain: TrustDomain): SpiffeId {
+  const id = parseMemberId(text, trustDomain);
+  if (id.path !== "/spire" && !id.path.startsWith("/spire/")) return id;
+  const problem = `${JSON.stringify(id.uri)} is reserved: IDs below /spire are those of SPIRE's server and agents`;
+  throw new SignetError("INVALID_SPEC", problem);
 }
 
 function memberProblem(id: SpiffeId, trustDomain: TrustDomain): string | undefined {

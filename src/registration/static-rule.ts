@@ -10,7 +10,7 @@ import { compilePodSelector } from "./pod-selectors.ts";
 import { originOf } from "./rule.ts";
 import type { AliasRule, Rule, RuleOrigin, StaticRule } from "./rule.ts";
 import type { Settings } from "./settings.ts";
-import { SpecCheck, parseMemberId } from "./spec-check.ts";
+import { SpecCheck, parseMemberId, parseWorkloadId } from "./spec-check.ts";
 
 const MOST_SELECTORS = 128;
 const MOST_DNS_NAMES = 128;
@@ -41,8 +41,14 @@ function compileSpec(
   context: Context,
 ): StaticRule | AliasRule | undefined {
   const { origin, settings, check } = context;
-  const spiffeId = memberId(spec.spiffeID, "spec.spiffeID", context);
-  const parentId = memberId(spec.parentID, "spec.parentID", context);
+  const idOf = (field: "spiffeID" | "parentID", parse: typeof parseMemberId) =>
+    check.attempt(
+      "InvalidSpiffeId",
+      `spec.${field}`,
+      () => parse(spec[field], settings.trustDomain).uri,
+    );
+  const spiffeId = idOf("spiffeID", parseWorkloadId);
+  const parentId = idOf("parentID", parseMemberId);
   const common = {
     ...origin,
     state: "valid",
@@ -67,11 +73,6 @@ function compileSpec(
 /** The parent of entries that give nodes an alias, as SPIRE has it. */
 function serverId({ trustDomain }: Settings): string {
   return `spiffe://${trustDomain}/spire/server`;
-}
-
-function memberId(text: string, field: string, { settings, check }: Context): string | undefined {
-  const parse = (): string => parseMemberId(text, settings.trustDomain).uri;
-  return check.attempt("InvalidSpiffeId", field, parse);
 }
 
 function termsOf(spec: ClusterStaticEntrySpec, check: SpecCheck): StaticRule["terms"] {

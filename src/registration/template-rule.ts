@@ -3,6 +3,7 @@ import type { ClusterSpiffeIdSpec } from "../api/cluster-spiffe-id.ts";
 import { compileLabelSelector } from "../api/label-selector.ts";
 import { SignetError } from "../core/errors.ts";
 import { compileTemplate } from "../template/template.ts";
+import { RENDER_LIMITS } from "./render-limits.ts";
 import type { CustomResource } from "./objects.ts";
 import { originOf } from "./rule.ts";
 import type { FieldTemplate, Rule, RuleOrigin, TemplateRule } from "./rule.ts";
@@ -73,7 +74,7 @@ function template(text: string, field: string, check: SpecCheck): FieldTemplate 
   }
   return check.attempt("InvalidTemplate", field, () => ({
     field,
-    template: compileTemplate(text),
+    template: compileTemplate(text, { limits: RENDER_LIMITS }),
   }));
 }
 

@@ -1,0 +1,12 @@
+import type { Limits } from "../template/limits.ts";
+
+/**
+ * What rendering one field for one pod may cost: tighter than a template's own bounds, because a custom resource may
+ * select every pod of a cluster. The longest valid result, a SPIFFE ID, has 2048 bytes.
+ */
+export const RENDER_LIMITS: Partial<Limits> = {
+  outputBytes: 8192,
+  workBytes: 262_144,
+  steps: 10_000,
+  depth: 250,
+};
