@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
+import type { SelectorAnchor } from "../api/label-selector.ts";
 import type { RegistrationEntry } from "./entry.ts";
 import type { Evaluation } from "./evaluate.ts";
 import { NodeBook } from "./node-book.ts";
 import type { NamespaceObject, PodObject } from "./objects.ts";
+import { PodLabels } from "./pod-labels.ts";
 import { ServiceBook, readPodKey } from "./services.ts";
 import type { Settings } from "./settings.ts";
 
@@ -24,12 +26,15 @@ export interface PodState {
   entries: readonly RegistrationEntry[];
 }
 
+const NO_PODS: ReadonlySet<PodState> = new Set();
+
 /** The cluster's objects, with pods found by UID, namespace and node. */
 export class ClusterState {
   readonly pods = new Map<string, PodState>();
   readonly nodes: NodeBook;
   readonly services = new ServiceBook();
   readonly namespaces = new Map<string, NamespaceObject>();
+  readonly #labels = new PodLabels();
   readonly #byNamespace = new Map<string, Set<PodState>>();
   readonly #byNode = new Map<string, Set<PodState>>();
 
@@ -37,12 +42,17 @@ export class ClusterState {
     this.nodes = new NodeBook(settings);
   }
 
-  podsInNamespace(name: string): Iterable<PodState> {
-    return this.#byNamespace.get(name) ?? [];
+  podsInNamespace(name: string): ReadonlySet<PodState> {
+    return this.#byNamespace.get(name) ?? NO_PODS;
   }
 
-  podsOnNode(name: string): Iterable<PodState> {
-    return this.#byNode.get(name) ?? [];
+  podsOnNode(name: string): ReadonlySet<PodState> {
+    return this.#byNode.get(name) ?? NO_PODS;
+  }
+
+  /** The sets of pods that can match a selector with this anchor; undefined when all can. */
+  podsLabelled(anchor: SelectorAnchor): readonly ReadonlySet<PodState>[] | undefined {
+    return this.#labels.find(anchor, this.pods.values());
   }
 
   podNamed(namespace: string, name: string): PodState | undefined {
@@ -100,12 +110,14 @@ export class ClusterState {
     const { metadata, spec } = state.pod;
     add(this.#byNamespace, metadata.namespace ?? "", state);
     if (spec.nodeName) add(this.#byNode, spec.nodeName, state);
+    this.#labels.link(state);
   }
 
   #unlink(state: PodState): void {
     const { metadata, spec } = state.pod;
     remove(this.#byNamespace, metadata.namespace ?? "", state);
     if (spec.nodeName) remove(this.#byNode, spec.nodeName, state);
+    this.#labels.unlink(state);
   }
 }
 

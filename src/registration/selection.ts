@@ -1,7 +1,7 @@
 import type { ClusterState, PodState } from "./cluster-state.ts";
 import type { KnownNode } from "./node-book.ts";
 import type { SelectorFacts } from "./pod-selectors.ts";
-import type { PodRule, StaticRule } from "./rule.ts";
+import type { PodRule, StaticRule, TemplateRule } from "./rule.ts";
 import { appliesTo, searchPlace } from "./static-table.ts";
 
 /** Tells whether a rule selects a pod, its namespace being one that is not ignored. */
@@ -22,12 +22,28 @@ export function* podsSelectedBy(rule: PodRule, cluster: ClusterState): Generator
     yield* podsOfStatic(rule, cluster);
     return;
   }
-  for (const [name, namespace] of cluster.namespaces) {
-    if (!rule.namespaceSelector.matches(namespace.metadata.labels)) continue;
-    for (const state of cluster.podsInNamespace(name)) {
-      if (rule.podSelector.matches(state.pod.metadata.labels)) yield state;
+  const namespaces = namespacesOf(rule, cluster);
+  const inThem = [...namespaces].map((name) => cluster.podsInNamespace(name));
+  const { anchor } = rule.podSelector;
+  const labelled = anchor && cluster.podsLabelled(anchor);
+  const fewest = labelled && sizeOf(labelled) < sizeOf(inThem) ? labelled : inThem;
+  for (const states of fewest) {
+    for (const state of states) {
+      const { namespace = "", labels } = state.pod.metadata;
+      if (namespaces.has(namespace) && rule.podSelector.matches(labels)) yield state;
     }
   }
+}
+
+function namespacesOf(rule: TemplateRule, cluster: ClusterState): ReadonlySet<string> {
+  const selected = [...cluster.namespaces].filter(([, { metadata }]) =>
+    rule.namespaceSelector.matches(metadata.labels),
+  );
+  return new Set(selected.map(([name]) => name));
+}
+
+function sizeOf(sets: readonly ReadonlySet<PodState>[]): number {
+  return sets.reduce((sum, { size }) => sum + size, 0);
 }
 
 function* podsOfStatic(rule: StaticRule, cluster: ClusterState): Generator<PodState> {
