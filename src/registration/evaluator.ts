@@ -10,7 +10,7 @@ import { podsSelectedBy, selectsPod } from "./selection.ts";
 import type { Settings } from "./settings.ts";
 import type { Tally } from "./tally.ts";
 
-/** From this many changed rules on, looking at every pod once is cheaper than once per rule. */
+/** From this many changed rules on, looking at every pod once is cheaper than once per rule, and so is asking the table. */
 const MANY_RULES = 16;
 
 /** Remembers what events touched, and decides just those pods anew. */
@@ -127,6 +127,7 @@ export class Evaluator {
 
   /** While nothing but rules changed, only those are asked again. */
   #rulesAgain(state: PodState, facts: PodFacts): PodRule[] {
+    if (this.#dirtyRules.size > MANY_RULES) return this.rulesOf(facts);
     const former = state.evaluations.map(({ rule }) => rule);
     return this.#rules.update(former, this.#dirtyRules, (rule) => {
       if (rule.form === "template" && this.#isIgnored(facts)) return false;
