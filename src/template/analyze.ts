@@ -1,22 +1,10 @@
 import type { ArgumentNode, CommandNode, ListNode, PipeNode, StatementNode } from "./ast.ts";
-import { formatNode } from "./ast.ts";
-import { fromBytes } from "./bytes.ts";
-import { positionAt } from "./failure.ts";
+import { resultFailure } from "./field.ts";
 import { methodOf } from "./methods.ts";
+import type { Problem } from "./problems.ts";
+import { Problems } from "./problems.ts";
 import type { GoType, Method } from "./types.ts";
-import { DATA_TYPE } from "./types.ts";
-
-/** Something that will fail when this part of the template runs; Go finds it only then. */
-export interface Problem {
-  readonly line: number;
-  readonly column: number;
-  /** The offending text. */
-  readonly node: string;
-  /** In Go's words. */
-  readonly reason: string;
-  /** Whether every execution comes here: no condition, loop or short-circuit decides. */
-  readonly certain: boolean;
-}
+import { DATA_TYPE, EXTRA_FIELDS, goType } from "./types.ts";
 
 export interface Analysis {
   /** The data used, sorted: `PodMeta.Labels`; a bare `PodMeta` means all of it. */
@@ -31,13 +19,14 @@ interface Shape {
   readonly type: GoType | undefined;
   /** Names from the data object to here; undefined once the value is no longer part of the data. */
   readonly path: readonly string[] | undefined;
+  /** Whether there may be no value at all, as for a key that a map does not have; that never fails. */
+  readonly optional: boolean;
 }
 
-const UNKNOWN: Shape = { type: undefined, path: undefined };
-const ROOT: Shape = { type: DATA_TYPE.pointerTo(), path: [] };
-/** More template calls than this are not followed; the data they could reach counts as used. */
-const MOST_CALLS = 200;
-const MOST_PROBLEMS = 20;
+const UNKNOWN: Shape = { type: undefined, path: undefined, optional: true };
+const ROOT: Shape = { type: DATA_TYPE.pointerTo(), path: [], optional: false };
+/** After so many operands no template call is followed; the data it could reach counts as used. */
+const MOST_OPERANDS = 8_000;
 /** Nor are blocks nested deeper than this, over all calls. */
 const MOST_DEPTH = 500;
 
@@ -57,11 +46,12 @@ class Analyzer {
   readonly #text: string;
   readonly #defined: ReadonlyMap<string, ListNode>;
   readonly #paths = new Set<string>();
-  readonly #problems = new Map<string, Problem>();
+  readonly #problems: Problems;
   readonly #unsupported: { pos: number; what: string }[] = [];
   readonly #visited = new Set<string>();
   #reassigned: ReadonlySet<string> | undefined;
   #depth = 0;
+  #operands = 0;
   /** How many conditions decide whether what is looked at is executed. */
   #conditions = 0;
   #vars: { name: string; shape: Shape }[] = [];
@@ -69,13 +59,14 @@ class Analyzer {
   constructor(text: string, defined: ReadonlyMap<string, ListNode>) {
     this.#text = text;
     this.#defined = defined;
+    this.#problems = new Problems(text);
   }
 
   run(root: ListNode): Analysis {
     this.#body(root, ROOT);
     return {
       paths: [...this.#paths].toSorted(),
-      problems: [...this.#problems.values()],
+      problems: this.#problems.all,
       unsupported: this.#unsupported,
     };
   }
@@ -98,7 +89,7 @@ class Analyzer {
     switch (node.kind) {
       case "action": {
         const shape = this.#pipe(node.pipe, dot);
-        if (node.pipe.declared.length === 0) this.#use(shape);
+        if (node.pipe.declared.length === 0) this.#show(shape);
         return;
       }
       case "if":
@@ -106,7 +97,8 @@ class Analyzer {
       case "range": {
         const scope = this.#vars.length;
         const shape = this.#pipe(node.pipe, dot);
-        this.#test(shape);
+        if (node.kind === "range") this.#use(shape);
+        else this.#test(shape);
         const inner = node.kind === "with" ? shape : node.kind === "range" ? UNKNOWN : dot;
         if (node.kind === "range") this.#forget(scope);
         this.#conditions++;
@@ -127,10 +119,11 @@ class Analyzer {
   #call(name: string, dot: Shape): void {
     const list = this.#defined.get(name);
     if (list === undefined) return;
-    const key = JSON.stringify([name, dot.path ?? null, dot.type?.key]);
+    const certain = this.#conditions === 0;
+    const key = JSON.stringify([name, dot.path ?? null, dot.type?.key, dot.optional, certain]);
     if (this.#visited.has(key)) return;
     this.#visited.add(key);
-    if (this.#visited.size > MOST_CALLS) this.#use(ROOT);
+    if (this.#operands > MOST_OPERANDS) this.#use(ROOT);
     else this.#body(list, dot);
   }
 
@@ -174,6 +167,7 @@ class Analyzer {
   }
 
   #argument(node: ArgumentNode, dot: Shape): Shape {
+    this.#operands++;
     switch (node.kind) {
       case "dot":
         return dot;
@@ -201,32 +195,43 @@ class Analyzer {
 
   #field(node: ArgumentNode, shape: Shape, name: string): Shape {
     const { type } = shape;
-    if (type === undefined) return this.#leave(shape);
-    const struct = pointedAt(type);
+    const struct = type === undefined ? undefined : pointedAt(type);
+    if (type === undefined || struct === undefined || struct.kind === "opaque") {
+      return this.#leave(shape);
+    }
     const method = struct.methods.get(name);
     if (method !== undefined) return this.#method(node, shape, { struct, method });
     const field = struct.findField(name)?.at(-1);
     const path = shape.path === undefined ? undefined : [...shape.path, name];
-    if (field?.exported === true) return { type: field.type, path };
-    if (struct.kind === "map" && struct.mapKey.key === "string") return { type: struct.elem, path };
-    const text = type.text;
+    if (field?.exported === true) return { type: field.type, path, optional: shape.optional };
+    if (struct.kind === "map" && struct.mapKey.key === "string") {
+      return { type: struct.elem, path, optional: true };
+    }
     const reason = field
-      ? `${name} is an unexported field of struct type ${text}`
-      : `can't evaluate field ${fromBytes(name)} in type ${text}`;
-    this.#problem(node, reason);
+      ? `${name} is an unexported field of struct type ${type.text}`
+      : `can't evaluate field ${name} in type ${type.text}`;
+    this.#problem(node, shape, reason);
     return this.#leave(shape);
   }
 
   /** A getter reads one field; any other method may read all of its receiver. */
   #method(node: ArgumentNode, shape: Shape, call: { struct: GoType; method: Method }): Shape {
     const { struct, method } = call;
-    if (isCallable(method) && methodOf(struct, method.name) === undefined) {
+    const failure = resultFailure(method);
+    if (failure !== undefined) this.#problem(node, shape, failure);
+    else if (methodOf(struct, method.name) === undefined) {
       this.#unsupported.push({ pos: node.pos, what: `method ${method.name} of ${struct.text}` });
     }
+    const [result] = method.outs;
+    if (result === undefined || failure !== undefined) return this.#leave(shape);
+    const { optional } = shape;
     const getter = method.name.startsWith("Get") ? method.name.slice(3) : "";
     const field = struct.findField(getter)?.at(-1);
-    if (field === undefined || shape.path === undefined) return this.#leave(shape);
-    return { type: undefined, path: [...shape.path, getter] };
+    if (field !== undefined && shape.path !== undefined) {
+      return { type: field.type, path: [...shape.path, getter], optional };
+    }
+    this.#use(shape);
+    return { type: goType(result), path: undefined, optional };
   }
 
   /** Gives up following a value: from here on all of it counts as used. */
@@ -236,7 +241,13 @@ class Analyzer {
   }
 
   #use(shape: Shape): void {
-    const { path } = shape;
+    this.#show(shape);
+    // Whoever has all of the data can also ask for what Signet adds to it.
+    if (shape.path?.length === 0) for (const { name } of EXTRA_FIELDS) this.#paths.add(name);
+  }
+
+  /** Printing shows what SPIRE's data has. */
+  #show({ path }: Shape): void {
     if (path === undefined) return;
     if (path.length > 0) this.#paths.add(path.slice(0, 2).join("."));
     else for (const field of DATA_TYPE.fields) this.#paths.add(field.name);
@@ -248,14 +259,8 @@ class Analyzer {
     else if (shape.path?.[0] !== undefined) this.#paths.add(`${shape.path[0]}.`);
   }
 
-  #problem(node: ArgumentNode, reason: string): void {
-    if (this.#problems.size >= MOST_PROBLEMS) return;
-    const position = positionAt(this.#text, node.pos);
-    const certain = this.#conditions === 0;
-    const problem = { ...position, node: fromBytes(formatNode(node)), reason };
-    const key = JSON.stringify(problem);
-    const known = this.#problems.get(key)?.certain === true;
-    this.#problems.set(key, { ...problem, certain: certain || known });
+  #problem(node: ArgumentNode, shape: Shape, reason: string): void {
+    this.#problems.add(node, reason, this.#conditions === 0 && !shape.optional);
   }
 }
 
@@ -268,9 +273,4 @@ function reassignedNames(text: string): ReadonlySet<string> {
 
 function pointedAt(type: GoType): GoType {
   return type.kind === "pointer" ? pointedAt(type.elem) : type;
-}
-
-/** Whether Go would call the method at all, and not fail on its results. */
-function isCallable(method: Method): boolean {
-  return method.outs.length === 1 || (method.outs.length === 2 && method.outs[1] === "error");
 }

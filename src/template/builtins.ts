@@ -7,9 +7,13 @@ import { Printer, isStringer, sprint, sprintln } from "./fmt/printer.ts";
 import { sprintf } from "./fmt/printf.ts";
 import { stringOf } from "./methods.ts";
 import type { Parameter } from "./runner.ts";
+import { scanText } from "./text-cost.ts";
 import { isTrue } from "./truth.ts";
 import type { Maybe } from "./value.ts";
 import { STRING, addressOf, boolValue, indirect, intValue, stringValue } from "./value.ts";
+
+/** Escaping a byte takes as long as making this many. */
+const ESCAPE_COST = 8;
 
 export interface Builtin {
   readonly fixed: readonly Parameter[];
@@ -24,10 +28,20 @@ export const BUILTINS: ReadonlyMap<string, Builtin> = new Map<string, Builtin>([
   ["and", shortCircuit()],
   ["or", shortCircuit()],
   ["call", { fixed: ["value"], variadic: "value", call: () => undefined }],
-  ["not", { fixed: ["value"], variadic: undefined, call: ([a]) => boolValue(!isTrue(a)) }],
-  ["len", { fixed: ["value"], variadic: undefined, call: ([a]) => intValue(lengthOrFail(a)) }],
-  ["index", variadic(([item, ...indexes]) => indexInto(item, indexes))],
-  ["slice", variadic(([item, ...indexes]) => sliceOf(item, indexes))],
+  [
+    "not",
+    { fixed: ["value"], variadic: undefined, call: ([a], budget) => boolValue(!isTrue(a, budget)) },
+  ],
+  [
+    "len",
+    {
+      fixed: ["value"],
+      variadic: undefined,
+      call: ([a], budget) => intValue(lengthOrFail(a, budget)),
+    },
+  ],
+  ["index", variadic(indexed)],
+  ["slice", variadic(([item, ...indexes], budget) => sliceOf(item, indexes, budget))],
   ["eq", variadic(([a, ...rest], budget) => boolValue(equal(a, rest, budget)))],
   ["ne", binary((a, b, budget) => !equal(a, [b], budget))],
   ["lt", binary(isLess)],
@@ -37,9 +51,9 @@ export const BUILTINS: ReadonlyMap<string, Builtin> = new Map<string, Builtin>([
   ["print", text((args, budget) => sprint(args, printer(budget)))],
   ["println", text((args, budget) => sprintln(args, printer(budget)))],
   ["printf", { ...text(formatAll), fixed: [STRING] }],
-  ["html", text((args, budget) => escapeHtml(printAll(args, budget)))],
-  ["js", text((args, budget) => escapeJs(printAll(args, budget)))],
-  ["urlquery", text((args, budget) => escapeQuery(printAll(args, budget)))],
+  ["html", text((args, budget) => escapeHtml(escapable(args, budget)))],
+  ["js", text((args, budget) => escapeJs(escapable(args, budget)))],
+  ["urlquery", text((args, budget) => escapeQuery(escapable(args, budget)))],
 ]);
 
 /** What an action writes for a value (Go: printValue). */
@@ -69,13 +83,24 @@ function printable(value: Maybe): Maybe {
   return target.type.methods.has("String") ? addressOf(target) : target;
 }
 
-function printAll(args: readonly Maybe[], budget: Budget): string {
-  return sprint(args.map(printable), printer(budget));
+/** What html and its like escape; that is more work than to print it. */
+function escapable(args: readonly Maybe[], budget: Budget): string {
+  const bytes = sprint(args.map(printable), printer(budget));
+  budget.spend(bytes.length * ESCAPE_COST);
+  return bytes;
 }
 
 function formatAll(args: readonly Maybe[], budget: Budget): string {
-  const [format, ...values] = args;
-  return sprintf(format?.raw as string, values, printer(budget));
+  const [first, ...values] = args;
+  const format = first?.raw as string;
+  budget.spend(format.length);
+  return sprintf(format, values, printer(budget));
+}
+
+function indexed([item, ...indexes]: readonly Maybe[], budget: Budget): Maybe {
+  const element = indexInto(item, indexes, budget);
+  scanText(element, budget);
+  return element;
 }
 
 function equal(first: Maybe, others: readonly Maybe[], budget: Budget): boolean {

@@ -54,26 +54,6 @@ export function runeCount(bytes: string): number {
   return count;
 }
 
-/** unicode.IsLetter, unicode.IsDigit or underscore: what a template identifier is made of. */
-export function isAlphaNumeric(rune: number): boolean {
-  if (rune < 0) return false;
-  if (rune < 0x80) {
-    return (
-      rune === 0x5f ||
-      (rune >= 0x30 && rune <= 0x39) ||
-      ((rune | 0x20) >= 0x61 && (rune | 0x20) <= 0x7a)
-    );
-  }
-  return /^[\p{L}\p{Nd}]$/u.test(String.fromCodePoint(rune));
-}
-
-/** unicode.IsPrint: letters, marks, numbers, punctuation, symbols and the ASCII space. */
-export function isPrint(rune: number): boolean {
-  if (rune < 0x80) return rune >= 0x20 && rune < 0x7f;
-  if (rune > 0x10ffff) return false;
-  return /^[\p{L}\p{M}\p{N}\p{P}\p{S}]$/u.test(String.fromCodePoint(rune));
-}
-
 function continuation(bytes: string, at: number): number {
   return bytes.charCodeAt(at) & 0x3f;
 }

@@ -1,5 +1,6 @@
 import type { Complex } from "./ast.ts";
 import { CallFailure } from "./exec-failure.ts";
+import { isSame } from "./special.ts";
 import type { GoType } from "./types.ts";
 import type { Maybe, Pointer, Value } from "./value.ts";
 import { fieldOf, hasOwnJson, isNil } from "./value.ts";
@@ -62,7 +63,7 @@ function identical(first: Value, other: Value): boolean {
     return a === b || (a !== undefined && a.owner === b?.owner && a.slot === b.slot);
   }
   if (first.type.kind !== "struct") return first.raw === other.raw;
-  if (hasOwnJson(first.type)) return first.raw === other.raw;
+  if (hasOwnJson(first.type)) return isSame(first.type.key, first.raw, other.raw);
   return first.type.fields.every((field) =>
     identical(fieldOf(first, field), fieldOf(other, field)),
   );

@@ -1,4 +1,5 @@
 import { CallFailure } from "./exec-failure.ts";
+import type { Budget } from "./budget.ts";
 import type { GoType } from "./types.ts";
 import type { Maybe, Slice } from "./value.ts";
 import { Value, elementAt, indirect, isInteger, lengthOf, load, mapEntry } from "./value.ts";
@@ -6,18 +7,18 @@ import { goType } from "./types.ts";
 
 /** The builtins index, slice and len (Go: text/template funcs.go). Each throws CallFailure. */
 
-export function indexInto(item: Maybe, indexes: readonly Maybe[]): Maybe {
+export function indexInto(item: Maybe, indexes: readonly Maybe[], budget: Budget): Maybe {
   if (item === undefined) throw new CallFailure("index of untyped nil");
   let at = item;
   for (const index of indexes) {
     at = indirect(at);
     if (at.type.kind === "pointer") throw new CallFailure("index of nil pointer");
-    at = indexOnce(at, index);
+    at = indexOnce(at, index, budget);
   }
   return at;
 }
 
-function indexOnce(item: Value, index: Maybe): Value {
+function indexOnce(item: Value, index: Maybe, budget: Budget): Value {
   switch (item.type.kind) {
     case "string": {
       const text = item.raw as string;
@@ -26,7 +27,7 @@ function indexOnce(item: Value, index: Maybe): Value {
       return new Value(goType("uint8"), BigInt(text.charCodeAt(at)));
     }
     case "slice": {
-      const length = lengthOf(item) ?? 0;
+      const length = lengthOf(item, budget) ?? 0;
       const at = indexNumber(index, length);
       if (at === length) throw new CallFailure("reflect: slice index out of range");
       return elementAt(item, at);
@@ -61,7 +62,7 @@ function indexNumber(index: Maybe, limit: number): number {
   return Number(at);
 }
 
-export function sliceOf(item: Maybe, indexes: readonly Maybe[]): Value {
+export function sliceOf(item: Maybe, indexes: readonly Maybe[], budget: Budget): Value {
   if (item === undefined) throw new CallFailure("slice of untyped nil");
   const value = indirect(item);
   if (value.type.kind === "pointer") throw new CallFailure("slice of nil pointer");
@@ -69,7 +70,7 @@ export function sliceOf(item: Maybe, indexes: readonly Maybe[]): Value {
   const { capacity } = bounds(value, indexes.length);
   const numbers = indexes.map((index) => indexNumber(index, capacity));
   const from = numbers[0] ?? 0;
-  const to = numbers[1] ?? lengthOf(value) ?? 0;
+  const to = numbers[1] ?? lengthOf(value, budget) ?? 0;
   const most = numbers[2] ?? capacity;
   if (from > to) throw new CallFailure(`invalid slice index: ${from} > ${to}`);
   if (to > most) throw new CallFailure(`invalid slice index: ${to} > ${most}`);
@@ -103,11 +104,11 @@ function cut(value: Value, range: { from: number; to: number; most: number }): V
   return new Value(value.type, slice);
 }
 
-export function lengthOrFail(item: Maybe): bigint {
+export function lengthOrFail(item: Maybe, budget: Budget): bigint {
   if (item === undefined) throw new CallFailure(ZERO_VALUE);
   const value = indirect(item);
   if (value.type.kind === "pointer") throw new CallFailure("len of nil pointer");
-  const length = lengthOf(value);
+  const length = lengthOf(value, budget);
   if (length === undefined) throw new CallFailure(`len of type ${value.type.text}`);
   return BigInt(length);
 }

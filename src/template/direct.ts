@@ -29,8 +29,9 @@ export function compileDirect(root: ListNode, outputBytes: number): DirectRender
       const piece = typeof part === "string" ? part : part(data);
       if (piece === undefined) return undefined;
       text += piece;
+      if (text.length > most) return undefined;
     }
-    return text.length <= most && text.isWellFormed() ? text : undefined;
+    return text.isWellFormed() ? text : undefined;
   };
 }
 

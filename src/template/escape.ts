@@ -1,4 +1,5 @@
-import { isPrint, runeAt, widthAt } from "./bytes.ts";
+import { runeAt, widthAt } from "./bytes.ts";
+import { isPrint } from "./unicode.ts";
 
 /** The builtins html, js and urlquery, on byte strings. */
 

@@ -18,6 +18,7 @@ import { evaluateField } from "./field.ts";
 import { literalFor, nilFor, validate } from "./parameter.ts";
 import { MISSING } from "./runner.ts";
 import type { Arguments, Final, Parameter, Runner } from "./runner.ts";
+import { scanText } from "./text-cost.ts";
 import { isTrue } from "./truth.ts";
 import type { Maybe, Value } from "./value.ts";
 import { boolValue, complexValue, floatValue, intValue, stringValue } from "./value.ts";
@@ -72,9 +73,16 @@ export class Evaluator implements Runner {
   }
 
   protected setVariable(name: string, value: Maybe): void {
-    const variable = this.vars.findLast((known) => known.name === name);
-    if (variable === undefined) this.fail(`undefined variable: ${name}`);
-    variable.value = value;
+    this.#find(name).value = value;
+  }
+
+  /** The innermost variable of a name; each one passed on the way counts. */
+  #find(name: string): Variable {
+    const { vars } = this;
+    let index = vars.length - 1;
+    while (index >= 0 && vars[index]?.name !== name) index--;
+    this.budget.spend(vars.length - index);
+    return vars[index] ?? this.fail(`undefined variable: ${name}`);
   }
 
   protected pipeline(dot: Maybe, pipe: PipeNode): Maybe {
@@ -161,8 +169,7 @@ export class Evaluator implements Runner {
   #variable(node: VariableNode, given: Arguments): Maybe {
     this.at(node);
     const [name = "", ...path] = node.path;
-    const variable = this.vars.findLast((known) => known.name === name);
-    if (variable === undefined) this.fail(`undefined variable: ${name}`);
+    const variable = this.#find(name);
     if (path.length > 0) return this.#fields(variable.value, { node, path }, given);
     this.#notAFunction(node, given);
     return variable.value;
@@ -209,6 +216,7 @@ export class Evaluator implements Runner {
       const parameter = parameterOf(builtin, args.length);
       args.push(validate(this, given.final, parameter));
     }
+    for (const arg of args) scanText(arg, this.budget);
     return this.guard(node.name, command, () => {
       if (node.name !== "call") return builtin.call(args, this.budget);
       const named = given.nodes[0];
@@ -243,7 +251,7 @@ export class Evaluator implements Runner {
     let value: Maybe;
     for (const node of given.nodes) {
       value = this.argument(given.dot, "value", node);
-      if (isTrue(value) === (name === "or")) return value;
+      if (isTrue(value, this.budget) === (name === "or")) return value;
     }
     return given.final === MISSING ? value : given.final;
   }

@@ -3,6 +3,7 @@ import type { AnyNode } from "./ast.ts";
 import { formatNode } from "./ast.ts";
 import { fromBytes } from "./bytes.ts";
 import { positionAt } from "./failure.ts";
+import { quote } from "./quote.ts";
 
 /** What a function or method refuses; the executor adds the place. */
 export class CallFailure extends Error {}
@@ -23,7 +24,7 @@ export function execFailure(place: Place, reason: string): SignetError {
   const node = fromBytes(formatNode(place.node));
   const shown = node.length > LONGEST ? `${node.slice(0, LONGEST)}…` : node;
   const words = fromBytes(reason);
-  const where = place.template === "" ? "" : ` in template ${JSON.stringify(place.template)}`;
+  const where = place.template === "" ? "" : ` in template ${fromBytes(quote(place.template))}`;
   return new SignetError("TEMPLATE_EXEC", `${line}:${column}: at <${shown}>${where}: ${words}`, {
     details: { line, column, node, template: fromBytes(place.template), reason: words },
   });

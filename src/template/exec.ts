@@ -5,6 +5,7 @@ import { describe, printDirectly } from "./builtins.ts";
 import { Evaluator } from "./eval.ts";
 import { locate } from "./exec-failure.ts";
 import { quote } from "./quote.ts";
+import { scanText } from "./text-cost.ts";
 import { isTrue } from "./truth.ts";
 import type { Maybe } from "./value.ts";
 import { Value, elementAt, indirect, intValue, isInteger, lengthOf, mapEntries } from "./value.ts";
@@ -118,7 +119,7 @@ class Execution extends Evaluator {
     const scope = this.vars.length;
     const value = this.pipeline(dot, node.pipe);
     let flow: Flow = "next";
-    if (isTrue(value)) flow = this.list(node.kind === "with" ? value : dot, node.list);
+    if (isTrue(value, this.budget)) flow = this.list(node.kind === "with" ? value : dot, node.list);
     else if (node.elseList !== undefined) flow = this.list(dot, node.elseList);
     this.vars.length = scope;
     return flow;
@@ -133,13 +134,15 @@ class Execution extends Evaluator {
       ran = true;
       if (this.#iterate(node, key, element) === "break") break;
     }
+    // Outside its loop the variable is the whole value; a break there ends this range too.
+    const flow = ran || node.elseList === undefined ? "next" : this.list(dot, node.elseList);
     this.vars.length = scope;
-    if (ran || node.elseList === undefined) return "next";
-    return this.list(dot, node.elseList);
+    return flow === "break" ? "next" : flow;
   }
 
   #iterate(node: BranchNode, key: Maybe, element: Maybe): Flow {
     this.budget.step();
+    scanText(element, this.budget);
     const { declared, assign } = node.pipe;
     const mark = this.vars.length;
     const names = declared.map((variable) => variable.path[0] ?? "");
@@ -169,14 +172,14 @@ class Execution extends Evaluator {
       return;
     }
     if (type.kind === "slice") {
-      const length = lengthOf(target) ?? 0;
+      const length = lengthOf(target, this.budget) ?? 0;
       for (let n = 0; n < length; n++) yield [intValue(BigInt(n)), elementAt(target, n)];
       return;
     }
     if (type.kind !== "map") {
       this.fail(`range can't iterate over ${describe(target, "v", this.budget)}`);
     }
-    yield* mapEntries(target);
+    yield* mapEntries(target, this.budget);
   }
 
   #template(dot: Maybe, node: TemplateNode): void {

@@ -1,5 +1,6 @@
-import { encodeRune, isPrint, widthAt } from "./bytes.ts";
+import { encodeRune, widthAt } from "./bytes.ts";
 import { quote } from "./quote.ts";
+import { isPrint } from "./unicode.ts";
 
 export type ItemType =
   | "error"

@@ -1,8 +1,9 @@
-import { isAlphaNumeric, isPrint, runeAt, widthAt } from "./bytes.ts";
+import { runeAt, widthAt } from "./bytes.ts";
 import { describeRune } from "./item.ts";
 import type { Item, ItemType } from "./item.ts";
 import { quote } from "./quote.ts";
 import { isDigit, isSpace, isSpaceAt, isTrim, numberEnd } from "./scan.ts";
+import { isAlphaNumeric, isPrint } from "./unicode.ts";
 
 const KEYWORDS = new Set(
   "block break continue define else end if range nil template with".split(" "),
@@ -129,7 +130,7 @@ export class Lexer {
   }
 
   #quotedOrNamed(rune: number): Item | undefined {
-    switch (String.fromCharCode(rune)) {
+    switch (String.fromCodePoint(rune)) {
       case '"':
         return this.#quoted('"', "string", "unterminated quoted string");
       case "'":
@@ -148,7 +149,7 @@ export class Lexer {
   }
 
   #punctuation(rune: number): Item {
-    switch (String.fromCharCode(rune)) {
+    switch (String.fromCodePoint(rune)) {
       case "=":
         return this.#item("assign");
       case ":":

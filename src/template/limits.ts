@@ -18,7 +18,7 @@ export const DEFAULT_LIMITS: Limits = {
   templateBytes: 32_768,
   outputBytes: 65_536,
   workBytes: 4_194_304,
-  steps: 100_000,
+  steps: 30_000,
   nesting: 250,
   depth: 1_000,
 };

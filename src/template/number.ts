@@ -1,4 +1,5 @@
 import type { Complex, NumberNode } from "./ast.ts";
+import { parseFloatText, underscoresFit } from "./float-text.ts";
 import { quote, unquoteChar } from "./quote.ts";
 
 const INT_MAX = (1n << 63n) - 1n;
@@ -19,7 +20,8 @@ export function readNumber(text: string, pos: number, form: NumberForm): NumberN
   if (form === "complex") return readComplex(text, base);
   if (text.endsWith("i")) {
     const imaginary = parseFloatText(text.slice(0, -1));
-    if (imaginary !== undefined) return { ...base, ...simplify({ re: 0, im: imaginary }) };
+    if (imaginary !== undefined && Number.isFinite(imaginary))
+      return { ...base, ...simplify({ re: 0, im: imaginary }) };
   }
   const integer = parseIntegerText(text);
   if (integer !== undefined) {
@@ -37,7 +39,8 @@ type Base = Pick<NumberNode, "kind" | "pos" | "text">;
 
 function readFloat(text: string, base: Base): NumberNode | string {
   const float = parseFloatText(text);
-  if (float === undefined) return `illegal number syntax: ${quote(text)}`;
+  if (float === undefined || !Number.isFinite(float))
+    return `illegal number syntax: ${quote(text)}`;
   if (!/[.eEpP]/.test(text)) return `integer overflow: ${quote(text)}`;
   return { ...base, float, ...integersOf(float) };
 }
@@ -50,13 +53,36 @@ function readChar(text: string, base: Base): NumberNode | string {
   return { ...base, int: rune, uint: rune, float: char.rune };
 }
 
-/** Decimal parts only: what Go's fmt.Sscan reads beyond that nobody writes in a template. */
+/** `1+2i` as fmt.Sscan takes it apart, which is stricter than the lexer. */
 function readComplex(text: string, base: Base): NumberNode | string {
-  const parts = /^([+-]?[\d.]+(?:e[+-]?\d+)?)([+-][\d.]+(?:e[+-]?\d+)?)i$/i.exec(text);
-  const re = parseFloatText(parts?.[1] ?? "");
-  const im = parseFloatText(parts?.[2] ?? "");
-  if (re === undefined || im === undefined) return `complex constant ${text} is not supported`;
-  return { ...base, ...simplify({ re, im }) };
+  const middle = floatEnd(text, 0);
+  const end = floatEnd(text, middle + 1);
+  if (!/[+-]/.test(text.charAt(middle)) || text[end] !== "i") {
+    return "syntax error scanning complex number";
+  }
+  const re = readPart(text.slice(0, middle));
+  if (typeof re === "string") return re;
+  const im = readPart(text.slice(middle, end));
+  return typeof im === "string" ? im : { ...base, ...simplify({ re, im }) };
+}
+
+/** An "i" right after a sign belongs to the number, as if it were "Inf". */
+function floatEnd(text: string, at: number): number {
+  const forms = [
+    "0x[\\da-f_]*\\.?[\\da-f_]*(?:p[+-]?[\\d_]*)?",
+    "[\\d_]*\\.?[\\d_]*(?:e[+-]?[\\d_]*)?",
+  ];
+  const float = new RegExp(`[+-]?i?(?:${forms.join("|")})`, "iy");
+  float.lastIndex = at;
+  float.exec(text);
+  return float.lastIndex;
+}
+
+function readPart(text: string): number | string {
+  const value = parseFloatText(text);
+  if (value !== undefined && Number.isFinite(value)) return value;
+  const reason = value === undefined ? "invalid syntax" : "value out of range";
+  return `strconv.ParseFloat: parsing ${quote(text)}: ${reason}`;
 }
 
 function simplify(complex: Complex): Partial<NumberNode> {
@@ -86,56 +112,4 @@ function parseIntegerText(text: string): bigint | undefined {
   if (literal === undefined) return undefined;
   const value = BigInt(literal);
   return text.startsWith("-") ? -value : value;
-}
-
-/** strconv.ParseFloat of what the lexer lets through; undefined on bad syntax or overflow. */
-export function parseFloatText(text: string): number | undefined {
-  if (!underscoresFit(text)) return undefined;
-  const plain = text.replaceAll("_", "").toLowerCase();
-  if (/^[+-]?0x/.test(plain)) return parseHexFloat(plain);
-  if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(plain)) return undefined;
-  const value = Number(plain);
-  return Number.isFinite(value) ? value : undefined;
-}
-
-function parseHexFloat(text: string): number | undefined {
-  const parts = /^([+-]?)0x([\da-f]*)\.?([\da-f]*)p([+-]?\d+)$/.exec(text);
-  if (parts === null) return undefined;
-  const [, sign = "", whole = "", fraction = "", exponent = ""] = parts;
-  if (whole + fraction === "") return undefined;
-  const mantissa = BigInt(`0x${whole}${fraction}`);
-  const value = scaleExactly(mantissa, Number(exponent) - 4 * fraction.length);
-  if (!Number.isFinite(value)) return undefined;
-  return sign === "-" ? -value : value;
-}
-
-/** mantissa × 2^exponent, rounded once to the nearest double, ties to even. */
-function scaleExactly(mantissa: bigint, exponent: number): number {
-  if (mantissa === 0n) return 0;
-  const bits = mantissa.toString(2).length;
-  if (bits + exponent > 1024) return Number.POSITIVE_INFINITY;
-  if (bits + exponent < -1080) return 0;
-  // BigInt → Number rounds to nearest even at 53 bits; subnormals have fewer.
-  const kept = Math.min(53, bits + exponent + 1074);
-  const drop = bits - kept;
-  if (drop <= 0) return Number(mantissa) * 2 ** exponent;
-  const half = 1n << BigInt(drop - 1);
-  const low = mantissa & ((1n << BigInt(drop)) - 1n);
-  let high = mantissa >> BigInt(drop);
-  if (low > half || (low === half && (high & 1n) === 1n)) high += 1n;
-  const scale = exponent + drop;
-  return scale < -1022
-    ? Number(high) * 2 ** -1022 * 2 ** (scale + 1022)
-    : Number(high) * 2 ** scale;
-}
-
-/** strconv's rule: an underscore stands between digits or after a base prefix. */
-function underscoresFit(text: string): boolean {
-  if (!text.includes("_")) return true;
-  const digits = text.replace(/^[+-]/, "");
-  const prefixed = /^0[box]/i.test(digits);
-  // Without a base prefix, ParseInt takes underscores too, since its base is 0.
-  const body = prefixed ? `0${digits.slice(2)}` : digits;
-  const digit = /^0x/i.test(digits) ? "[\\da-f]" : "\\d";
-  return !new RegExp(`(?<!${digit})_|_(?!${digit})`, "i").test(body);
 }

@@ -3,9 +3,9 @@ import { formatNode } from "./ast.ts";
 import type { Parameter, Runner } from "./runner.ts";
 import type { GoType } from "./types.ts";
 import type { Maybe } from "./value.ts";
-import { Value, dereference } from "./value.ts";
+import { Value, addressOf, dereference } from "./value.ts";
 
-/** Makes sure that a value can be passed for a parameter, following one pointer if need be. */
+/** Makes sure that a value can be passed for a parameter, following one pointer, or making one, if need be. */
 export function validate(run: Runner, value: Maybe, parameter: Parameter | undefined): Maybe {
   if (parameter === "value" || parameter === undefined) return value;
   if (parameter === "any") {
@@ -23,6 +23,7 @@ export function validate(run: Runner, value: Maybe, parameter: Parameter | undef
     }
     return dereference(value);
   }
+  if (value.addressable && type.pointerTo() === parameter) return addressOf(value);
   return run.fail(`wrong type for value; expected ${parameter.text}; got ${type.text}`);
 }
 
@@ -50,7 +51,7 @@ export function literalFor(run: Runner, parameter: GoType | undefined, node: Arg
   }
   if (kind.startsWith("int")) {
     return node.kind === "number" && node.int !== undefined
-      ? new Value(parameter, node.int)
+      ? new Value(parameter, kind === "int32" ? BigInt.asIntN(32, node.int) : node.int)
       : run.fail(`expected integer; ${found}`);
   }
   return run.fail(`can't handle ${formatNode(node)} for arg of type ${parameter.text}`);

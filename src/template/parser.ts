@@ -7,11 +7,13 @@ import type {
   TemplateNode,
 } from "./ast.ts";
 import { formatNode } from "./ast.ts";
+import { fromBytes } from "./bytes.ts";
 import type { Item } from "./item.ts";
 import { Lexer } from "./lexer.ts";
 import { PipelineParser } from "./parse-pipeline.ts";
 import type { ParseContext } from "./parse-pipeline.ts";
-import { unquote } from "./quote.ts";
+import { quote, unquote } from "./quote.ts";
+import { isBlank } from "./unicode.ts";
 
 /** The parsed template and those it defines, by name. */
 export interface ParsedTemplate {
@@ -40,9 +42,7 @@ export function parseTemplate(
 
 /** Whether a list holds nothing but white space: such a definition replaces none. */
 function isEmptyList(list: ListNode): boolean {
-  return list.nodes.every(
-    (node) => node.kind === "text" && /^[ \t\n\v\f\r\u0085\u00a0]*$/.test(node.text),
-  );
+  return list.nodes.every((node) => node.kind === "text" && isBlank(fromBytes(node.text)));
 }
 
 type Control = "if" | "with" | "range";
@@ -94,7 +94,7 @@ class Parser extends PipelineParser {
     const known = this.context.defined.get(name);
     if (known === undefined || isEmptyList(known)) this.context.defined.set(name, list);
     else if (!isEmptyList(list)) {
-      this.fail(`template: multiple definition of template "${name}"`);
+      this.fail(`template: multiple definition of template ${quote(name)}`);
     }
   }
 

@@ -72,10 +72,10 @@ function sliceText(value: Value, context: Context): string {
 
 function mapText(value: Value, context: Context): string {
   const named = value.type.key.includes("[") ? value.type.text : shortName(value.type);
-  const entries = mapEntries(value).map(([key, entry]) => {
+  const entries = mapEntries(value, context.budget).map(([key, entry]) => {
     return `${key.raw as string}: ${plain(entry, context)},`;
   });
-  return `${named}{${entries.join("")}}`;
+  return `${named}{${[...entries].join("")}}`;
 }
 
 /** `%v` of a field passed by value, which hides the methods of its pointer. */

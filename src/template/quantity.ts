@@ -1,160 +1,198 @@
-/** A Kubernetes quantity as resource.Quantity holds it. */
-export interface Quantity {
-  /** The amount in nano units, exact. */
-  readonly nanos: bigint;
-  /** Go's int64Amount; undefined when Go falls back to a big decimal. */
-  readonly amount: { readonly value: bigint; readonly scale: number } | undefined;
-  /** The text Go keeps because it is canonical already, or nothing. */
-  readonly cached: string;
-  readonly format: "DecimalSI" | "BinarySI" | "DecimalExponent" | "";
-}
+import type { Decimal } from "./decimal.ts";
+import { compareDecimals, roundUp } from "./decimal.ts";
+import type { Amount } from "./int64-amount.ts";
+import { MOST, multiply, removeFactors, scaleDown, scaleUp } from "./int64-amount.ts";
+import { int64 } from "./time.ts";
 
-export const ZERO_QUANTITY: Quantity = {
-  nanos: 0n,
-  amount: { value: 0n, scale: 0 },
-  cached: "",
-  format: "",
-};
+/** The format may be of any name, as Go's ResourceList.Name takes it. */
+export type QuantityFormat = "DecimalSI" | "BinarySI" | "DecimalExponent" | (string & {});
 
-const DECIMAL = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
-const BINARY = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
-const PARTS = /^([+-]?)(\d*)(?:\.(\d*))?([eEinumkKMGTP]*[+-]?\d*)$/;
-/** More digits than any quantity needs. */
-const MOST_DIGITS = 40;
-const MAX_INT64 = (1n << 63n) - 1n;
-
-/** Reads a quantity (resource.ParseQuantity); undefined when it is none. */
-export function parseQuantity(text: string): Quantity | undefined {
-  if (text === "0") return { ...ZERO_QUANTITY, cached: text, format: "DecimalSI" };
-  const parts = PARTS.exec(text);
-  const suffix = interpretSuffix(parts?.[4] ?? "?");
-  if (parts === null || suffix === undefined) return undefined;
-  const [, sign, digits = "", fraction = ""] = parts;
-  const whole = digits.replace(/^0+/, "") || "0";
-  if (digits + fraction === "" || whole.length + fraction.length > MOST_DIGITS) return undefined;
-  const number = { whole, fraction, suffix };
-  const unit = sign === "-" ? -1n : 1n;
-  const nanos = unit * nanosOf(number);
-  const fast = fastAmount(number);
-  if (fast === undefined) return slowQuantity(nanos, suffix);
-  const amount = { value: unit * fast.value, scale: fast.scale };
-  return { nanos, amount, cached: fast.canonical ? text : "", format: suffix.format };
-}
-
-/** Quantity.String: the canonical text; undefined when Go's own would be broken. */
-export function formatQuantity(quantity: Quantity): string | undefined {
-  if (quantity.cached !== "") return quantity.cached;
-  const { nanos } = quantity;
-  if (nanos === 0n) return "0";
-  const binary = quantity.format === "BinarySI" && isWholeKilobyte(nanos);
-  if (binary) {
-    const [amount, steps] = removeFactors(nanos / NANO, 1024n);
-    const unit = BINARY[steps];
-    return unit === undefined ? undefined : `${amount}${unit}`;
-  }
-  const [amount, steps] = removeFactors(nanos, 1000n);
-  if (quantity.format === "DecimalExponent" || quantity.format === "") {
-    const exponent = steps * 3 - 9;
-    return exponent === 0 ? `${amount}` : `${amount}e${exponent}`;
-  }
-  const unit = DECIMAL[steps];
-  return unit === undefined ? undefined : `${amount}${unit}`;
-}
+/** From nano on, each a thousand times the one before. */
+export const DECIMAL_UNITS = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
+/** Each 1024 times the one before. */
+export const BINARY_UNITS = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+/** More than that would only be work. */
+const MOST_PLACES = 1_000;
+const NOTHING: Amount = { value: 0n, scale: 0 };
 
 /**
- * The amount in units of 10^scale, rounded away from zero (Quantity.ScaledValue); undefined when
- * that is no int64, or when Go's own result is off.
+ * A resource.Quantity as Go holds it: an int64 amount, or a decimal once that was needed, with the
+ * text that String keeps. Some methods change it, so each copy is an object of its own.
  */
-export function scaledQuantity(quantity: Quantity, scale: 0 | -3): bigint | undefined {
-  const unit = scale === 0 ? NANO : 1_000_000n;
-  const rest = quantity.nanos % unit;
-  let value = quantity.nanos / unit;
-  // What Go makes of a negative big decimal has no rule worth repeating.
-  if (quantity.nanos < 0n && quantity.amount === undefined) return undefined;
-  if (rest !== 0n) value += rest > 0n ? 1n : -1n;
-  return BigInt.asIntN(64, value) === value ? value : undefined;
-}
+export class Quantity {
+  /** Go's int64Amount; undefined when the decimal holds. */
+  amount: Amount | undefined;
+  decimal: Decimal | undefined;
+  /** The text Go keeps because it is canonical already, or nothing. */
+  cached: string;
+  readonly format: QuantityFormat;
 
-const NANO = 1_000_000_000n;
-
-interface Suffix {
-  readonly base: 2 | 10;
-  readonly exponent: number;
-  readonly format: "DecimalSI" | "BinarySI" | "DecimalExponent";
-}
-
-function interpretSuffix(text: string): Suffix | undefined {
-  const decimal = DECIMAL.indexOf(text);
-  if (decimal >= 0) return { base: 10, exponent: decimal * 3 - 9, format: "DecimalSI" };
-  const binary = BINARY.indexOf(text);
-  if (binary > 0) return { base: 2, exponent: binary * 10, format: "BinarySI" };
-  if (!/^[eE][+-]?\d{1,3}$/.test(text)) return undefined;
-  return { base: 10, exponent: Number(text.slice(1)), format: "DecimalExponent" };
-}
-
-interface Parsed {
-  /** Without leading zeros. */
-  readonly whole: string;
-  readonly fraction: string;
-  readonly suffix: Suffix;
-}
-
-/** Rounds away from zero what is smaller than a nano; binary amounts stop at the largest int64. */
-function nanosOf({ whole, fraction, suffix }: Parsed): bigint {
-  let number = BigInt(whole + fraction);
-  let power = 9 - fraction.length;
-  if (suffix.base === 2) number <<= BigInt(suffix.exponent);
-  else power += suffix.exponent;
-  if (power >= 0) number *= 10n ** BigInt(power);
-  else {
-    const divisor = 10n ** BigInt(-power);
-    number = (number + divisor - 1n) / divisor;
+  constructor(parts: {
+    amount?: Amount | undefined;
+    decimal?: Decimal | undefined;
+    cached?: string;
+    format?: QuantityFormat;
+  }) {
+    this.decimal = parts.decimal;
+    this.amount = parts.decimal === undefined ? (parts.amount ?? NOTHING) : undefined;
+    this.cached = parts.cached ?? "";
+    this.format = parts.format ?? "";
   }
-  const most = MAX_INT64 * NANO;
-  return suffix.base === 2 && number > most ? most : number;
-}
 
-interface FastAmount {
-  readonly value: bigint;
-  readonly scale: number;
-  readonly canonical: boolean;
-}
-
-/** Go's way for amounts that surely fit an int64; the conditions decide what it prints raw. */
-function fastAmount({ whole, fraction, suffix }: Parsed): FastAmount | undefined {
-  const length = whole.length + fraction.length;
-  const value = BigInt(whole + fraction);
-  if (suffix.base === 10) {
-    const scale = suffix.exponent - fraction.length;
-    if (length > 18 || scale < -9) return undefined;
-    const digits = whole + fraction;
-    const canonical = scale % 3 === 0 && !digits.endsWith("000") && !digits.startsWith("0");
-    return { value, scale, canonical };
+  copy(): Quantity {
+    return new Quantity(this);
   }
-  const room = 15 - whole.length - Math.trunc((suffix.exponent * 3) / 10) - 1;
-  if (fraction !== "" || room < 0) return undefined;
-  const shifted = value << BigInt(suffix.exponent);
-  return { value: shifted, scale: 0, canonical: (value & 7n) !== 0n };
-}
 
-function slowQuantity(nanos: bigint, suffix: Suffix): Quantity {
-  const size = nanos < 0n ? -nanos : nanos;
-  const small = suffix.format === "BinarySI" && size > 0n && size < NANO;
-  return { nanos, amount: undefined, cached: "", format: small ? "DecimalSI" : suffix.format };
-}
-
-/** Binary units are for whole numbers of at least 1024. */
-function isWholeKilobyte(nanos: bigint): boolean {
-  const size = nanos < 0n ? -nanos : nanos;
-  return size >= 1024n * NANO && size % NANO === 0n;
-}
-
-function removeFactors(amount: bigint, factor: bigint): [bigint, number] {
-  let rest = amount;
-  let steps = 0;
-  while (rest % factor === 0n) {
-    rest /= factor;
-    steps++;
+  /** Go's ==, which looks at how the amount is held; two decimals are never the same. */
+  isIdentical(other: Quantity): boolean {
+    if (this === other) return true;
+    const [a, b] = [this.amount, other.amount];
+    if (a === undefined || b === undefined) return false;
+    const sameAmount = a.value === b.value && a.scale === b.scale;
+    return sameAmount && this.cached === other.cached && this.format === other.format;
   }
-  return [rest, steps];
+
+  /** Quantity.AsDec: from now on the decimal holds. */
+  toDecimal(): Decimal {
+    this.decimal ??= { unscaled: this.#value, scale: -this.#scale };
+    this.amount = undefined;
+    return this.decimal;
+  }
+
+  get sign(): number {
+    const value = this.decimal?.unscaled ?? this.#value;
+    return value === 0n ? 0 : value < 0n ? -1 : 1;
+  }
+
+  compare(other: Quantity): number {
+    if (this.amount !== undefined && other.amount !== undefined) {
+      return compareDecimals(asDecimal(this.amount), asDecimal(other.amount));
+    }
+    return compareDecimals(this.toDecimal(), other.copy().toDecimal());
+  }
+
+  compareInteger(value: bigint): number {
+    const decimal = this.decimal ?? asDecimal(this.amount ?? NOTHING);
+    return compareDecimals(decimal, { unscaled: value, scale: 0 });
+  }
+
+  /** Quantity.ScaledValue: in units of 10^scale, away from zero; what is too large is odd as in Go. */
+  scaled(scale: number): bigint {
+    if (this.decimal !== undefined) return scaledDecimal(this.decimal, scale);
+    const places = scale - this.#scale;
+    const scaled = places > 0 ? scaleDown(this.#value, places) : scaleUp(this.#value, -places);
+    return scaled.value;
+  }
+
+  /** Quantity.Mul: false when the result is no int64 any more. */
+  multiply(by: bigint): boolean {
+    this.cached = "";
+    if (this.amount !== undefined) {
+      const product = multiplyAmount(this.amount, by);
+      if (product !== undefined) {
+        this.amount = product;
+        return true;
+      }
+    }
+    const { unscaled, scale } = this.toDecimal();
+    this.decimal = { unscaled: unscaled * by, scale };
+    return int64(unscaled * by) === unscaled * by;
+  }
+
+  /** Quantity.RoundUp: false when something was lost. */
+  round(scale: number): boolean {
+    if (this.decimal === undefined && this.#scale >= scale) return true;
+    this.cached = "";
+    if (this.decimal !== undefined) {
+      const rounded = roundUp(this.decimal, -scale);
+      const exact = compareDecimals(rounded, this.decimal) === 0;
+      this.decimal = rounded;
+      return exact;
+    }
+    const { value, exact } = scaleDown(this.#value, scale - this.#scale);
+    this.amount = { value, scale };
+    return exact;
+  }
+
+  /** Quantity.String, which keeps the text. */
+  text(): string {
+    if (this.cached === "") this.cached = this.canonical();
+    return this.cached;
+  }
+
+  /** The canonical text (Go: CanonicalizeBytes): no fraction, the largest unit. */
+  canonical(): string {
+    if (this.sign === 0) return "0";
+    if (this.format === "BinarySI" && this.#isWholeKilobyte()) return this.#binaryText();
+    const [mantissa, exponent] = this.#mantissa();
+    if (this.format === "DecimalSI" || this.format === "BinarySI") {
+      return `${mantissa}${DECIMAL_UNITS[(exponent + 9) / 3] ?? ""}`;
+    }
+    return exponent === 0 ? `${mantissa}` : `${mantissa}e${exponent}`;
+  }
+
+  get #value(): bigint {
+    return this.amount?.value ?? 0n;
+  }
+
+  get #scale(): number {
+    return this.amount?.scale ?? 0;
+  }
+
+  /** Binary units are for whole numbers of at least 1024. */
+  #isWholeKilobyte(): boolean {
+    if (this.compareInteger(-1024n) > 0 && this.compareInteger(1024n) < 0) return false;
+    const decimal = this.decimal ?? asDecimal(this.amount ?? NOTHING);
+    return decimal.scale <= 0 || decimal.unscaled % 10n ** BigInt(decimal.scale) === 0n;
+  }
+
+  #binaryText(): string {
+    const exact = this.decimal ?? asDecimal(this.amount ?? NOTHING);
+    const [mantissa, times] = removeFactors(roundUp(exact, 0).unscaled, 1024n);
+    return `${mantissa}${BINARY_UNITS[times] ?? ""}`;
+  }
+
+  /** The number without zeros at its end, and a power of ten that is a multiple of three. */
+  #mantissa(): [bigint, number] {
+    const { unscaled, scale } = this.decimal ?? asDecimal(this.amount ?? NOTHING);
+    const [rest, times] = removeFactors(unscaled, 10n);
+    const exponent = times - scale;
+    const extra = ((exponent % 3) + 3) % 3;
+    return [rest * 10n ** BigInt(extra), exponent - extra];
+  }
+}
+
+function asDecimal({ value, scale }: Amount): Decimal {
+  return { unscaled: value, scale: -scale };
+}
+
+function multiplyAmount({ value, scale }: Amount, by: bigint): Amount | undefined {
+  if (value === 0n) return { value, scale };
+  if (by === 0n) return NOTHING;
+  const product = multiply(value, by);
+  if (product === undefined) return undefined;
+  if (scale > 0 && !scaleUp(product, scale).exact) return undefined;
+  if (scale < 0 && !scaleDown(product, -scale).exact) return undefined;
+  return { value: product, scale };
+}
+
+/** Go's scaledValue, which rounds negative numbers up and lets large ones wrap. */
+function scaledDecimal({ unscaled, scale }: Decimal, to: number): bigint {
+  const drop = scale + to;
+  if (drop === 0) return int64(unscaled);
+  if (drop < 0) {
+    const factor = -drop > 18 ? -MOST - 1n : 10n ** BigInt(-drop);
+    return int64(int64(unscaled) * factor);
+  }
+  if (drop > MOST_PLACES) return unscaled > 0n ? 1n : 0n;
+  const unit = 10n ** BigInt(drop);
+  if (unscaled < MOST && drop < 19) {
+    const value = int64(unscaled);
+    return value % unit === 0n ? value / unit : value / unit + 1n;
+  }
+  const whole = unscaled / unit;
+  const rest = unscaled % unit;
+  // DivMod of a big.Int goes down to the next whole number.
+  const down = rest < 0n ? whole - 1n : whole;
+  return int64(rest === 0n ? down : down + 1n);
 }

@@ -1,4 +1,5 @@
-import { encodeRune, isPrint, runeAt, widthAt } from "./bytes.ts";
+import { encodeRune, runeAt, widthAt } from "./bytes.ts";
+import { isPrint } from "./unicode.ts";
 
 /** Go's strconv quoting on byte strings. */
 

@@ -1,15 +1,14 @@
 import { SignetError, errorMessage } from "../core/errors.ts";
 import { analyze } from "./analyze.ts";
-import type { Problem } from "./analyze.ts";
-import { Budget } from "./budget.ts";
 import { fromBytes, toBytes } from "./bytes.ts";
 import { compileDirect } from "./direct.ts";
-import { execute } from "./exec.ts";
 import type { Program } from "./exec.ts";
 import { parseFailure, positionAt } from "./failure.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
 import type { Limits } from "./limits.ts";
 import { parseTemplate } from "./parser.ts";
+import type { Problem } from "./problems.ts";
+import { executeReproducibly } from "./reproducible.ts";
 import { DATA_TYPE } from "./types.ts";
 import { load } from "./value.ts";
 
@@ -22,6 +21,12 @@ export interface TemplateData {
   readonly PodSpec?: object | undefined;
   readonly NodeMeta?: object | undefined;
   readonly NodeSpec?: object | undefined;
+  /** Beside SPIRE's data: metadata of the pod's namespace. */
+  readonly NamespaceMeta?: object | undefined;
+  /** Beside SPIRE's data: the top-level owner of the pod. */
+  readonly Owner?: { readonly Kind: string; readonly Name: string } | undefined;
+  /** Beside SPIRE's data: name of the pod's service account. */
+  readonly ServiceAccount?: string | undefined;
 }
 
 export interface TemplateOptions {
@@ -43,6 +48,8 @@ export interface Template {
   readonly paths: readonly string[];
   readonly usesPod: boolean;
   readonly usesNode: boolean;
+  /** Whether it looks at the pod's namespace, if only at whether there is one. */
+  readonly usesNamespace: boolean;
   /** What is sure to fail when it runs, such as a field that its type does not have. */
   readonly problems: readonly Problem[];
   /** Renders; throws SignetError TEMPLATE_EXEC as Go's execution does, or when a limit is reached. */
@@ -77,6 +84,7 @@ export function compileTemplate(text: string, options: TemplateOptions = {}): Te
     paths: paths.filter((path) => !path.endsWith(".")),
     usesPod: uses("Pod"),
     usesNode: uses("Node"),
+    usesNamespace: uses("Namespace"),
     problems,
     render: (data) => direct?.(data) ?? render(program, data, bounds),
   };
@@ -84,8 +92,8 @@ export function compileTemplate(text: string, options: TemplateOptions = {}): Te
 
 function render(program: Program, data: TemplateData, limits: Limits): string {
   try {
-    const root = load(DATA_TYPE.pointerTo(), data, { owner: data, key: "data" });
-    return fromBytes(execute(program, root, new Budget(limits)));
+    const root = () => load(DATA_TYPE.pointerTo(), data, { owner: data, key: "data" });
+    return fromBytes(executeReproducibly(program, root, limits));
   } catch (error) {
     if (error instanceof SignetError) throw error;
     // The limits keep the stack small; should it still overflow, that is the template's fault.

@@ -7,6 +7,7 @@ export type Kind =
   | "int"
   | "int32"
   | "int64"
+  | "uint"
   | "uint8"
   | "uint32"
   | "uint64"
@@ -44,6 +45,7 @@ const BASIC = new Set<string>([
   "int",
   "int32",
   "int64",
+  "uint",
   "uint8",
   "uint32",
   "uint64",
@@ -133,6 +135,8 @@ export function goType(expression: string): GoType {
 
 /** The data object of a ClusterSPIFFEID template. */
 export const DATA_TYPE = goType("spireentry.templateData");
+/** What Signet adds: a template can name these on the data object, and nothing else shows them. */
+export const EXTRA_FIELDS = goType("spireentry.extras").fields;
 
 function parseRow(text: string): [string, Row] {
   const [key = "", kind, size, methodSet, ...definition] = text.split(" ");
@@ -196,7 +200,8 @@ function parseFields(definition: string): readonly Field[] {
 /** Go's promotion: the shallowest field of a name wins, two at one depth cancel each other. */
 function promote(type: GoType): ReadonlyMap<string, readonly Field[]> {
   const found = new Map<string, readonly Field[]>();
-  let level: (readonly Field[])[] = type.fields.map((field) => [field]);
+  const direct = type === DATA_TYPE ? [...type.fields, ...EXTRA_FIELDS] : type.fields;
+  let level: (readonly Field[])[] = direct.map((field) => [field]);
   while (level.length > 0) {
     const names = new Map<string, (readonly Field[])[]>();
     for (const path of level) {

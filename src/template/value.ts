@@ -1,10 +1,16 @@
 import { SignetError } from "../core/errors.ts";
+import type { Budget } from "./budget.ts";
 import { fromBytes, toBytes } from "./bytes.ts";
-import { unsupported } from "./budget.ts";
-import { intOrStringOf, quantityOf } from "./special.ts";
+import { capacityOf } from "./capacity.ts";
+import { Pointer } from "./reference.ts";
+import type { Slice } from "./reference.ts";
+import { specialField } from "./special-fields.ts";
 import type { Complex } from "./ast.ts";
 import type { Field, GoType } from "./types.ts";
 import { goType } from "./types.ts";
+
+export { Pointer } from "./reference.ts";
+export type { Slice } from "./reference.ts";
 
 /**
  * A Go value (reflect.Value): its type, whether it is addressable, and `raw`, which holds for
@@ -25,27 +31,6 @@ export class Value {
 
 /** A value, or Go's invalid reflect.Value ("no value"). */
 export type Maybe = Value | undefined;
-
-/** A pointer that is not nil; two are equal when they come from the same place. */
-export class Pointer {
-  readonly owner: object;
-  readonly slot: string | number;
-  readonly json: unknown;
-
-  constructor(owner: object, slot: string | number, json: unknown) {
-    this.owner = owner;
-    this.slot = slot;
-    this.json = json;
-  }
-}
-
-/** A slice that is not nil: a window on an array of JSON values. */
-export interface Slice {
-  readonly array: readonly unknown[];
-  readonly offset: number;
-  readonly length: number;
-  readonly capacity: number;
-}
 
 export const STRING = goType("string");
 export const INT = goType("int");
@@ -89,9 +74,14 @@ function rawOf(type: GoType, json: unknown, slot: Slot): unknown {
     case "struct":
       return hasOwnJson(type) ? json : loadObject(type, json, slot);
     default:
-      if (isInteger(type) && Number.isSafeInteger(json)) return BigInt(json as number);
-      return mismatch(type, slot);
+      return integerOf(type, json) ?? mismatch(type, slot);
   }
+}
+
+function integerOf(type: GoType, json: unknown): bigint | undefined {
+  if (!isInteger(type)) return undefined;
+  if (typeof json === "bigint") return json;
+  return Number.isSafeInteger(json) ? BigInt(json as number) : undefined;
 }
 
 function zeroOf(type: GoType): unknown {
@@ -104,9 +94,13 @@ function zeroOf(type: GoType): unknown {
 export function hasOwnJson(type: GoType): boolean {
   switch (type.key) {
     case "meta.Time":
-    case "meta.MicroTime":
     case "time.Time":
+    case "time.Location":
     case "resource.Quantity":
+    case "resource.int64Amount":
+    case "resource.infDecAmount":
+    case "inf.Dec":
+    case "big.Int":
     case "intstr.IntOrString":
     case "meta.FieldsV1":
       return true;
@@ -117,7 +111,8 @@ export function hasOwnJson(type: GoType): boolean {
 
 function loadSlice(type: GoType, json: unknown, slot: Slot): Slice {
   if (!Array.isArray(json) || type.elem.kind === "uint8") return mismatch(type, slot);
-  return { array: json, offset: 0, length: json.length, capacity: json.length };
+  const capacity = capacityOf(type.elem, json.length);
+  return { array: json, offset: 0, length: json.length, capacity };
 }
 
 function loadObject(type: GoType, json: unknown, slot: Slot): object {
@@ -159,28 +154,16 @@ export function isNil(value: Maybe): boolean {
 
 /** A direct field of a struct value. */
 export function fieldOf(struct: Value, field: Field): Value {
-  if (hasOwnJson(struct.type)) return specialField(struct, field);
+  if (hasOwnJson(struct.type)) {
+    const raw = specialField(struct.type.key, field.name, struct.raw);
+    return new Value(field.type, raw, struct.addressable);
+  }
   const owner = struct.raw as Readonly<Record<string, unknown>> | undefined;
   // An embedded struct has no JSON of its own: its fields lie in the same object.
   const inline = field.embedded && field.json === "-";
   const json = inline ? owner : owner?.[field.json];
   const slot = { owner: owner ?? struct, key: inline ? `^${field.name}` : field.json };
   return load(field.type, json, slot, struct.addressable);
-}
-
-/** The exported fields of the structs that are one JSON scalar. */
-function specialField(struct: Value, field: Field): Value {
-  const make = (raw: unknown) => new Value(field.type, raw, struct.addressable);
-  if (field.type.key === "time.Time") return make(struct.raw);
-  if (struct.type.key === "resource.Quantity" && field.name === "Format") {
-    return make(quantityOf(struct.raw).format);
-  }
-  if (struct.type.key === "intstr.IntOrString") {
-    const port = intOrStringOf(struct.raw);
-    if (field.name === "Type") return make(port.isString ? 1n : 0n);
-    return make(field.name === "IntVal" ? port.number : port.text);
-  }
-  throw unsupported(`field ${field.name} of ${struct.type.text}`);
 }
 
 /** The elements of a slice value; those beyond the JSON array are zero. */
@@ -201,26 +184,24 @@ export function mapEntry(map: Value, key: string): Maybe {
 }
 
 /** The entries of a map, sorted by key as Go prints and ranges over them. */
-export function mapEntries(map: Value): [key: Value, value: Value][] {
-  const object = (map.raw ?? {}) as Readonly<Record<string, unknown>>;
-  return Object.keys(object)
-    .map((name): [string, string] => [toBytes(name), name])
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([bytes, name]) => [
-      new Value(map.type.mapKey, bytes),
-      load(map.type.elem, object[name], { owner: object, key: name }),
-    ]);
+export function* mapEntries(map: Value, budget: Budget): Generator<[key: Value, value: Value]> {
+  const object = map.raw as Readonly<Record<string, unknown>> | undefined;
+  if (object === undefined) return;
+  for (const { name, bytes } of budget.keysOf(object)) {
+    const value = load(map.type.elem, object[name], { owner: object, key: name });
+    yield [new Value(map.type.mapKey, bytes), value];
+  }
 }
 
 /** len() of a string, slice or map; undefined for what has none. */
-export function lengthOf(value: Value): number | undefined {
+export function lengthOf(value: Value, budget: Budget): number | undefined {
   switch (value.type.kind) {
     case "string":
       return (value.raw as string).length;
     case "slice":
       return (value.raw as Slice | undefined)?.length ?? 0;
     case "map":
-      return value.raw === undefined ? 0 : Object.keys(value.raw as object).length;
+      return value.raw === undefined ? 0 : budget.keysOf(value.raw as object).length;
     default:
       return undefined;
   }

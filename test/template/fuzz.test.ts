@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isSignetError } from "../../src/core/errors.ts";
@@ -13,14 +12,11 @@ import { compileTemplate } from "../../src/template/template.ts";
 import type { TemplateData } from "../../src/template/template.ts";
 import { DATA_TYPE } from "../../src/template/types.ts";
 import { load } from "../../src/template/value.ts";
+import { readCorpora } from "./golden-files.ts";
 
-const url = new URL("../golden/templates/corpus.json", import.meta.url);
-const corpus = JSON.parse(readFileSync(url, "utf8")) as {
-  data: Record<string, TemplateData>;
-  groups: { templates: string[] }[];
-};
-const TEMPLATES = corpus.groups.flatMap((group) => group.templates);
-const DATA = Object.values(corpus.data);
+const CORPORA = readCorpora();
+const TEMPLATES = CORPORA.flatMap(({ templates }) => templates);
+const DATA = CORPORA.flatMap(({ data }) => Object.values(data));
 
 const TOKENS =
   "{{ }} {{- -}} . $ $x := = | ( ) , /* */ \" ' ` % é \u00a0 0 1 -1 0x 1e 1i nil true print printf " +
@@ -88,6 +84,67 @@ describe("any template", () => {
       { numRuns: 1000 },
     );
   });
+});
+
+/** Pipelines that grow, repeat or look far, alone and inside each other. */
+const { pipeline, block } = fc.letrec((tie) => ({
+  operand: fc.oneof(
+    { depthSize: "small", withCrossShrink: true },
+    fc.constantFrom(
+      ..."$x $y $n . $ 7 1.5e300 'a' $.PodMeta $.PodSpec $.PodMeta.Labels".split(" "),
+    ),
+    fc.constantFrom("$.PodMeta.CreationTimestamp", "$.PodSpec.Overhead.Cpu", "$.PodMeta.Name"),
+    tie("pipeline").map((text) => `(${text as string})`),
+  ),
+  pipeline: fc
+    .tuple(
+      fc.constantFrom(
+        ..."print println html js urlquery len not".split(" "),
+        ...['printf "%s%v%q"', 'printf "%999999d%.99999f%[1]*[1]v"', 'printf "%#v%+v%x%X"'],
+        ...["printf $x", "slice $x 1", "index $.PodMeta.Labels", "eq $x", "lt $x", "and 1", "or 0"],
+        ...[
+          "$.PodMeta.CreationTimestamp.Format",
+          "$.PodSpec.Overhead.Cpu.Mul",
+          "$.PodMeta.DeepCopy",
+        ],
+      ),
+      fc.array(tie("operand"), { maxLength: 3 }),
+      fc.constantFrom("", " | print", " | printf $x", " | html | js"),
+    )
+    .map(([name, operands, rest]) => `${[name, ...operands].join(" ")}${rest}`),
+  block: fc.oneof(
+    { depthSize: "small", withCrossShrink: true },
+    tie("pipeline").map((text) => `{{${text as string}}}`),
+    tie("pipeline").map((text) => `{{$x = print (${text as string}) $x $y}}{{$y = $x}}`),
+    fc
+      .tuple(
+        fc.constantFrom("range 9999999", "range $.PodMeta.Labels", "if 1", "with $x"),
+        tie("body"),
+      )
+      .map(([head, body]) => `{{${head}}}${body as string}{{end}}`),
+    fc.constant('{{template "r" $}}'),
+    fc.constant('{{template "r" $x}}'),
+  ),
+  body: fc.array(tie("block"), { minLength: 1, maxLength: 4 }).map((blocks) => blocks.join("")),
+}));
+const MOST_CPU_MS = 2_000;
+
+describe("a hostile template", () => {
+  it("compiles and renders, or fails, soon", () => {
+    const body = fc.array(block, { minLength: 1, maxLength: 4 });
+    const start = '{{$x := "aaaa%d%s"}}{{$y := $x}}{{$n := 1}}';
+    fc.assert(
+      fc.property(body, body, pipeline, fc.constantFrom(...DATA), (main, called, first, data) => {
+        const define = `{{define "r"}}${start}${called.join("")}{{end}}`;
+        const text = `${define}${start}{{${first}}}${main.join("")}`;
+        const before = process.threadCpuUsage();
+        expect(misbehaviour(text, data)).toBeUndefined();
+        const { user, system } = process.threadCpuUsage(before);
+        expect((user + system) / 1000).toBeLessThan(MOST_CPU_MS);
+      }),
+      { numRuns: 150 },
+    );
+  }, 120_000);
 });
 
 const PIECES = [

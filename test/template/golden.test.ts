@@ -1,26 +1,11 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { isSignetError } from "../../src/core/errors.ts";
 import { compileTemplate } from "../../src/template/template.ts";
-import type { TemplateData } from "../../src/template/template.ts";
+import { readCorpora } from "./golden-files.ts";
+import type { Corpus, Golden } from "./golden-files.ts";
 
-interface Golden {
-  readonly template: string;
-  readonly data: string;
-  readonly class: "ok" | "parse" | "exec";
-  readonly output?: string;
-  readonly error?: string;
-}
-
-function read(file: string): string {
-  return readFileSync(new URL(`../golden/templates/${file}`, import.meta.url), "utf8");
-}
-
-const { data } = JSON.parse(read("corpus.json")) as { data: Record<string, TemplateData> };
-const golden = read("golden.jsonl")
-  .trim()
-  .split("\n")
-  .map((line) => JSON.parse(line) as Golden);
+const NO_DATA = { TrustDomain: "", ClusterName: "", ClusterDomain: "" };
+const CORPORA = readCorpora();
 
 /** Puts an error into the words of Go, so that place, node and reason are all compared. */
 function wordsOfGo(error: unknown): Pick<Golden, "class" | "error"> {
@@ -37,10 +22,10 @@ function wordsOfGo(error: unknown): Pick<Golden, "class" | "error"> {
   return { class: "exec", error: message };
 }
 
-function render(pair: Golden): Pick<Golden, "class" | "output" | "error"> {
+function render(pair: Golden, data: Corpus["data"]): Pick<Golden, "class" | "output" | "error"> {
   try {
     const template = compileTemplate(pair.template, { name: "t" });
-    const output = template.render(data[pair.data] as TemplateData);
+    const output = template.render(data[pair.data] ?? NO_DATA);
     return output === "" ? { class: "ok" } : { class: "ok", output };
   } catch (error) {
     return wordsOfGo(error);
@@ -49,12 +34,16 @@ function render(pair: Golden): Pick<Golden, "class" | "output" | "error"> {
 
 describe("templates give what Go's text/template gives", () => {
   it("has a corpus of at least 600 pairs", () => {
-    expect(golden.length).toBeGreaterThan(600);
+    expect(CORPORA.flatMap(({ golden }) => golden).length).toBeGreaterThan(600);
   });
-  for (const pair of golden) {
-    it(`${JSON.stringify(pair.template)} on ${pair.data}`, () => {
+});
+
+describe.each(CORPORA)("$file", ({ golden, data }) => {
+  it.each(golden.map((pair) => [JSON.stringify(pair.template), pair] as const))(
+    "%s as in Go",
+    (_, pair) => {
       const { template, data: name, ...expected } = pair;
-      expect(render(pair), `${template} on ${name}`).toEqual(expected);
-    });
-  }
+      expect(render(pair, data), `${template} on ${name}`).toEqual(expected);
+    },
+  );
 });

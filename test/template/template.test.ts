@@ -46,9 +46,9 @@ describe("compileTemplate", () => {
   });
 
   it("refuses a method that Go has and Signet does not, by name and place", () => {
-    const error = failure(() => compileTemplate('{{ .PodMeta.CreationTimestamp.Format "x" }}'));
+    const error = failure(() => compileTemplate("{{ .PodMeta.SwaggerDoc }}"));
     expect(error.code).toBe("TEMPLATE_PARSE");
-    expect(error.message).toContain("method Format of v1.Time is not supported");
+    expect(error.message).toContain("method SwaggerDoc of v1.ObjectMeta is not supported");
     expect(error.details).toMatchObject({ line: 1 });
   });
 
@@ -60,12 +60,14 @@ describe("compileTemplate", () => {
         column: 12,
         node: ".PodMeta.Nmae",
         reason: "can't evaluate field Nmae in type *v1.ObjectMeta",
+        certain: true,
       },
       {
         line: 1,
         column: 57,
         node: ".nodeName",
         reason: "can't evaluate field nodeName in type *v1.PodSpec",
+        certain: false,
       },
     ]);
   });

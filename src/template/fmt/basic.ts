@@ -1,6 +1,7 @@
 import type { Budget } from "../budget.ts";
-import { encodeRune, isPrint, widthAt } from "../bytes.ts";
+import { encodeRune, widthAt } from "../bytes.ts";
 import { canBackquote, quote } from "../quote.ts";
+import { isPrint } from "../unicode.ts";
 import type { Flags } from "./flags.ts";
 import { pad, padWithSpaces } from "./flags.ts";
 import { formatFloat } from "./float.ts";

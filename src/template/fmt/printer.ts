@@ -1,7 +1,8 @@
 import type { Complex } from "../ast.ts";
 import type { Budget } from "../budget.ts";
 import { unsupported } from "../budget.ts";
-import { quantityOf } from "../special.ts";
+import { momentOf } from "../special.ts";
+import { goStringOfMoment } from "../time-format.ts";
 import type { Maybe, Slice } from "../value.ts";
 import { Value, dereference, elementAt, fieldOf, isInteger, mapEntries } from "../value.ts";
 import { formatBool, formatFloatVerb, formatInteger, formatString } from "./basic.ts";
@@ -18,14 +19,18 @@ export function isStringer(value: Value): boolean {
   return type.methods.get("String")?.onPointer === false;
 }
 
+/** Printing a value takes as long as making this many bytes of text. */
+const VALUE_COST = 96;
 const STRINGABLE = new Set(["v", "s", "x", "X", "q"]);
 
 /** Formats values as Go's fmt does (Go: fmt.pp). */
 export class Printer {
   readonly budget: Budget;
-  flags: Flags = noFlags();
+  flags = noFlags();
   #out = "";
   #erroring = false;
+  /** Inside an unexported field, where fmt calls no methods. */
+  #hidden = false;
   readonly #stringer: Stringer;
 
   constructor(budget: Budget, stringer: Stringer) {
@@ -44,6 +49,7 @@ export class Printer {
 
   /** Prints one operand; `verb` is a rune as a byte string. */
   printArgument(value: Maybe, verb: string): void {
+    this.budget.spend(VALUE_COST);
     if (value === undefined) {
       if (verb === "T" || verb === "v") this.write(pad("<nil>", this.flags, this.budget));
       else this.#badVerb(undefined, verb);
@@ -78,8 +84,9 @@ export class Printer {
     }
     if (this.flags.sharpV) {
       const owner = value.type.kind === "pointer" ? value.type.elem : value.type;
-      if (owner.methods.has("GoString")) throw unsupported(`%#v of ${value.type.text}`);
-      return false;
+      if (!owner.methods.has("GoString")) return false;
+      this.write(this.#goStringOf(value));
+      return true;
     }
     if (!STRINGABLE.has(verb) || !isStringer(value)) return false;
     this.write(this.#stringOf(value, verb));
@@ -95,9 +102,18 @@ export class Printer {
     return formatString(text, verb, this.flags, this.budget) ?? "";
   }
 
+  /** Only times have a GoString method; on a nil pointer it panics. */
+  #goStringOf(value: Value): string {
+    const isPointer = value.type.kind === "pointer";
+    if (isPointer && value.raw === undefined) return "<nil>";
+    const text = goStringOfMoment(momentOf((isPointer ? dereference(value) : value).raw));
+    return formatString(text, "s", this.flags, this.budget) ?? "";
+  }
+
   #value(value: Value, verb: string, depth: number): void {
     if (depth > this.budget.limits.depth) throw unsupported("printing a value this deep");
-    if (depth > 0 && this.#handleMethods(value, verb)) return;
+    this.budget.spend(VALUE_COST);
+    if (depth > 0 && !this.#hidden && this.#handleMethods(value, verb)) return;
     switch (value.type.kind) {
       case "map":
         return this.#map(value, verb, depth);
@@ -143,8 +159,9 @@ export class Printer {
 
   #map(value: Value, verb: string, depth: number): void {
     if (!this.#open(value, "map[")) return;
-    for (const [index, [key, entry]] of mapEntries(value).entries()) {
-      this.#separate(index);
+    let index = 0;
+    for (const [key, entry] of mapEntries(value, this.budget)) {
+      this.#separate(index++);
       this.#value(key, verb, depth + 1);
       this.write(":");
       this.#value(entry, verb, depth + 1);
@@ -153,8 +170,11 @@ export class Printer {
   }
 
   #slice(value: Value, verb: string, depth: number): void {
-    if (value.type.elem.kind === "uint8") throw unsupported("printing bytes");
-    if (!this.#open(value, "[")) return;
+    const isBytes = value.type.elem.kind === "uint8";
+    if (isBytes && "sqxX".includes(verb)) {
+      return this.write(formatString(textOf(value), verb, this.flags, this.budget) ?? "");
+    }
+    if (!this.#open(value, "[", isBytes && depth === 0 ? "[]byte" : value.type.text)) return;
     const length = (value.raw as Slice | undefined)?.length ?? 0;
     for (let index = 0; index < length; index++) {
       this.#separate(index);
@@ -164,38 +184,27 @@ export class Printer {
   }
 
   /** Writes how a map or slice begins; false when that was all, for a nil in Go syntax. */
-  #open(value: Value, plain: string): boolean {
+  #open(value: Value, plain: string, name = value.type.text): boolean {
     if (!this.flags.sharpV) {
       this.write(plain);
       return true;
     }
-    this.write(value.type.text + (value.raw === undefined ? "(nil)" : "{"));
+    this.write(name + (value.raw === undefined ? "(nil)" : "{"));
     return value.raw !== undefined;
   }
 
   #struct(value: Value, verb: string, depth: number): void {
-    if (value.type.key === "resource.Quantity") return this.#quantity(value, verb);
     if (this.flags.sharpV) this.write(value.type.text);
     this.write("{");
+    const outer = this.#hidden;
     for (const [index, field] of value.type.fields.entries()) {
       this.#separate(index);
       if (this.flags.plusV || this.flags.sharpV) this.write(`${field.name}:`);
-      if (!field.exported) throw unsupported(`printing the inside of ${value.type.text}`);
+      this.#hidden = outer || !field.exported;
       this.#value(fieldOf(value, field), verb, depth + 1);
     }
+    this.#hidden = outer;
     this.write("}");
-  }
-
-  /** A quantity without its String method shows its hidden fields. */
-  #quantity(value: Value, verb: string): void {
-    const { amount, cached, format } = quantityOf(value.raw);
-    const bare = formatKey({ ...this.flags, plusV: false }) === formatKey(noFlags());
-    if (verb !== "v" || !bare || amount === undefined)
-      throw unsupported("printing the inside of a quantity");
-    const name = this.flags.plusV ? (field: string) => `${field}:` : () => "";
-    const number = `{${name("value")}${amount.value} ${name("scale")}${amount.scale}}`;
-    const rest = `${name("d")}{${name("Dec")}<nil>} ${name("s")}${cached} ${name("Format")}${format}`;
-    this.write(`{${name("i")}${number} ${rest}}`);
   }
 
   #separate(index: number): void {
@@ -215,26 +224,44 @@ export class Printer {
     this.#pointer(value, verb);
   }
 
-  /** Only nil has an address worth printing: any other differs from run to run. */
   #pointer(value: Value, verb: string): void {
     const { kind } = value.type;
     const numeric = verb === "p" || "bodxX".includes(verb);
     if ((kind !== "pointer" && kind !== "map" && kind !== "slice") || (verb !== "v" && !numeric)) {
       return this.#badVerb(value, verb);
     }
-    if (value.raw !== undefined) throw unsupported(`printing the address of ${value.type.text}`);
-    if (verb === "v") {
-      if (this.flags.sharpV) return this.write(`(${value.type.text})(nil)`);
-      return this.write(pad("<nil>", this.flags, this.budget));
+    const address = this.#addressOf(value);
+    const hex = { ...this.flags, sharp: !this.flags.sharp };
+    if (verb === "v" && this.flags.sharpV) {
+      const text = address === 0n ? "nil" : this.#unsigned(address, "x", hex);
+      return this.write(`(${value.type.text})(${text})`);
     }
-    const flags = verb === "p" ? { ...this.flags, sharp: !this.flags.sharp } : this.flags;
-    const options = { budget: this.budget, signed: false };
-    this.write(formatInteger(0n, verb === "p" ? "x" : verb, flags, options) ?? "");
+    if (verb === "v" && address === 0n) return this.write(pad("<nil>", this.flags, this.budget));
+    const inHex = verb === "v" || verb === "p";
+    this.write(this.#unsigned(address, inHex ? "x" : verb, inHex ? hex : this.flags));
+  }
+
+  /** 0 of nil. Throws what cannot be supported when addresses are refused. */
+  #addressOf(value: Value): bigint {
+    if (value.raw === undefined) return 0n;
+    const { addresses } = this.budget;
+    if (addresses.mode !== "refused") return addresses.of(value);
+    throw unsupported(`printing the address of ${value.type.text}`);
+  }
+
+  #unsigned(value: bigint, verb: string, flags: Flags): string {
+    return formatInteger(value, verb, flags, { budget: this.budget, signed: false }) ?? "";
   }
 }
 
-function formatKey(flags: Flags): string {
-  return JSON.stringify(Object.entries(flags));
+/** A []byte as a byte string. */
+function textOf(bytes: Value): string {
+  const slice = bytes.raw as Slice | undefined;
+  if (slice === undefined) return "";
+  const { array, offset, length } = slice;
+  // Beyond the array there are zeros.
+  const numbers = Array.from({ length }, (_, index) => Number(array[offset + index] ?? 0));
+  return numbers.map((byte) => String.fromCharCode(byte)).join("");
 }
 
 /** fmt.Sprint: spaces only between operands of which neither is a string. */

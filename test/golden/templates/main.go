@@ -1,5 +1,8 @@
-// Command templates renders corpus.json with Go's own text/template and writes golden.jsonl:
-// what every (template, data) pair gives, or which error in which words.
+// Command templates renders every corpus*.json with Go's own text/template and writes what each
+// (template, data) pair gives, or which error in which words: corpus-X.json into golden-X.jsonl.
+// All may use the data of corpus.json beside their own.
+//
+// Usage: go run . [folder]   (the folder to write to; default is this one)
 package main
 
 import (
@@ -7,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"text/template"
@@ -47,44 +51,82 @@ func render(text string, data any) (class, output, message string) {
 	return "ok", out.String(), ""
 }
 
-func run() error {
-	// Kubernetes turns timestamps into local time; the operator runs in UTC.
-	time.Local = time.UTC
-	raw, err := os.ReadFile("corpus.json")
+func read(path string) (c corpus, err error) {
+	raw, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return c, err
 	}
-	var c corpus
 	if err := json.Unmarshal(raw, &c); err != nil {
-		return err
+		return c, fmt.Errorf("%s: %w", path, err)
 	}
+	return c, nil
+}
+
+func renderAll(c corpus, shared map[string]json.RawMessage) ([]result, error) {
 	var results []result
 	for _, group := range c.Groups {
 		for _, text := range group.Templates {
 			for _, name := range group.Data {
+				raw, ok := c.Data[name]
+				if !ok {
+					raw = shared[name]
+				}
+				// The API server sends no blanks; what is kept as JSON would show them.
+				var compact bytes.Buffer
+				if err := json.Compact(&compact, raw); err != nil {
+					return nil, fmt.Errorf("data %s: %w", name, err)
+				}
 				data := spireentry.New()
-				if err := json.Unmarshal(c.Data[name], data); err != nil {
-					return fmt.Errorf("data %s: %w", name, err)
+				if err := json.Unmarshal(compact.Bytes(), data); err != nil {
+					return nil, fmt.Errorf("data %s: %w", name, err)
 				}
 				r := result{Template: text, Data: name}
 				r.Class, r.Output, r.Error = render(text, data)
 				found := address.FindString(r.Output + r.Error)
 				if found != "" && !strings.Contains(text, found) {
-					return fmt.Errorf("%q prints an address", text)
+					return nil, fmt.Errorf("%q prints an address", text)
 				}
 				results = append(results, r)
 			}
 		}
 	}
-	out, err := os.Create("golden.jsonl")
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	encoder := json.NewEncoder(out)
+	return results, nil
+}
+
+func write(path string, results []result) error {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	for _, r := range results {
 		if err := encoder.Encode(r); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(path, out.Bytes(), 0o644)
+}
+
+func run(folder string) error {
+	// Kubernetes turns timestamps into local time; the operator runs in UTC.
+	time.Local = time.UTC
+	shared, err := read("corpus.json")
+	if err != nil {
+		return err
+	}
+	paths, err := filepath.Glob("corpus*.json")
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		c, err := read(path)
+		if err != nil {
+			return err
+		}
+		results, err := renderAll(c, shared.Data)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		name := strings.Replace(strings.TrimSuffix(path, ".json"), "corpus", "golden", 1)
+		if err := write(filepath.Join(folder, name+".jsonl"), results); err != nil {
 			return err
 		}
 	}
@@ -92,7 +134,11 @@ func run() error {
 }
 
 func main() {
-	if err := run(); err != nil {
+	folder := "."
+	if len(os.Args) > 1 {
+		folder = os.Args[1]
+	}
+	if err := run(folder); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -1,9 +1,10 @@
 // Command types prints src/template/go-types.ts: the Go names, types and methods of everything
-// that a ClusterSPIFFEID template can reach from its data object.
+// that a ClusterSPIFFEID template can reach from its data object, through fields and methods.
 package main
 
 import (
 	"fmt"
+	"go/token"
 	"os"
 	"reflect"
 	"sort"
@@ -23,6 +24,9 @@ var aliases = map[string]string{
 	"k8s.io/apimachinery/pkg/runtime/schema":        "schema",
 	"k8s.io/apimachinery/third_party/forked/golang": "golang",
 }
+
+// foreign are the packages whose types are listed only by name: a template gets no further there.
+var foreign = map[string]bool{"math/rand": true, "github.com/go-logr/logr": true}
 
 type row struct{ key, text string }
 
@@ -91,6 +95,9 @@ func (w *walker) named(t reflect.Type) {
 		return
 	}
 	w.seen[key] = true
+	if foreign[t.PkgPath()] || t.Kind() == reflect.Interface {
+		return
+	}
 	kind := "struct"
 	definition := underlying(t)
 	if t.Kind() == reflect.Struct {
@@ -126,7 +133,8 @@ func (w *walker) fields(t reflect.Type) string {
 			mark = "^"
 		}
 		out = append(out, mark+f.Name+" "+json+" "+number+" "+name(f.Type))
-		if f.IsExported() {
+		// fmt shows what is inside a quantity, down to its big integer.
+		if f.IsExported() || hidden(f.Type) {
 			w.visit(f.Type)
 		}
 	}
@@ -135,6 +143,9 @@ func (w *walker) fields(t reflect.Type) string {
 
 // methods numbers the method set of *T; "*" marks a method that needs a pointer, "@" is T itself.
 func (w *walker) methods(t reflect.Type) int {
+	if hidden(t) {
+		return w.number("")
+	}
 	p := reflect.PointerTo(t)
 	var out []string
 	for i := range p.NumMethod() {
@@ -144,14 +155,35 @@ func (w *walker) methods(t reflect.Type) int {
 			mark = "*"
 		}
 		out = append(out, mark+m.Name+signature(m.Type, name(t)))
+		w.results(m.Type)
 	}
 	sort.Strings(out)
-	set := strings.Join(out, "; ")
+	return w.number(strings.Join(out, "; "))
+}
+
+// hidden types are printed, but no template gets hold of them to call a method.
+func hidden(t reflect.Type) bool {
+	return t.PkgPath() == "math/big" || t.PkgPath() != "" && !token.IsExported(t.Name())
+}
+
+func (w *walker) number(set string) int {
 	if _, ok := w.sets[set]; !ok {
 		w.sets[set] = len(w.list)
 		w.list = append(w.list, set)
 	}
 	return w.sets[set]
+}
+
+// results visits what a template gets from a method, or must have to call it.
+func (w *walker) results(t reflect.Type) {
+	second := t.NumOut() == 2 && t.Out(1) == reflect.TypeFor[error]()
+	if t.NumOut() != 1 && !second {
+		return
+	}
+	w.visit(t.Out(0))
+	for i := 1; i < t.NumIn(); i++ {
+		w.visit(t.In(i))
+	}
 }
 
 func signature(t reflect.Type, self string) string {
@@ -183,6 +215,7 @@ func short(t reflect.Type, self string) string {
 func main() {
 	w := &walker{seen: map[string]bool{}, sets: map[string]int{}}
 	w.visit(reflect.TypeOf(spireentry.New()))
+	w.visit(reflect.TypeOf(spireentry.Extras()))
 	sort.Slice(w.rows, func(i, j int) bool { return w.rows[i].key < w.rows[j].key })
 	out := os.Stdout
 	fmt.Fprintln(out, "// Generated from the Go types of k8s.io/api; do not edit.")
