@@ -20,8 +20,10 @@ const GATHER_MS = 250;
 const MIN_INTERVAL_MS = 1000;
 /** and not more often than this while pods come and go. */
 const COUNTS_INTERVAL_MS = 3000;
-/** All statuses together: a thousand objects that one event touches must not flood the API server. */
-const RATE = { burst: 50, refillMs: 50 };
+/** All statuses of new specs together, which somebody may be waiting for, */
+const SPEC_RATE = { burst: 50, refillMs: 50 };
+/** and all that only count anew: a thousand objects that one event touches must not flood the API server. */
+const COUNTS_RATE = { burst: 20, refillMs: 200 };
 const BACKOFF = { initialMs: 1000, maxMs: 60_000 };
 const CONCURRENT_WRITES = 4;
 /** How long a CRD without our fields is taken for unchanged. */
@@ -47,7 +49,10 @@ interface Written {
 export async function writeStatuses(deps: StatusWriterDeps, signal: AbortSignal): Promise<void> {
   const { registry, clock } = deps;
   const upstreamUntil = new Map<CustomResourceKind, number>();
-  const rate = new TokenBucket(RATE, clock.now());
+  const rates = {
+    spec: new TokenBucket(SPEC_RATE, clock.now()),
+    counts: new TokenBucket(COUNTS_RATE, clock.now()),
+  };
   const written = new Map<string, Written>();
   const queue = createQueue({
     ...deps,
@@ -55,7 +60,7 @@ export async function writeStatuses(deps: StatusWriterDeps, signal: AbortSignal)
     backoff: BACKOFF,
     async reconcile(uid, stop) {
       const requeueAfterMs = await writeStatus(
-        { ...deps, upstreamUntil, rate, written, stop },
+        { ...deps, upstreamUntil, rates, written, stop },
         uid,
       );
       return requeueAfterMs > 0 ? { requeueAfterMs } : undefined;
@@ -87,7 +92,7 @@ function delayOf(
 interface WriteDeps extends StatusWriterDeps {
   /** Until when the installed CRD of a kind is known to be SPIRE's own, in milliseconds since the epoch. */
   readonly upstreamUntil: Map<CustomResourceKind, number>;
-  readonly rate: TokenBucket;
+  readonly rates: Readonly<Record<"spec" | "counts", TokenBucket>>;
   readonly written: Map<string, Written>;
   readonly stop: AbortSignal;
 }
@@ -105,7 +110,7 @@ async function writeStatus(deps: WriteDeps, uid: string): Promise<number> {
   const upstream = now < (upstreamUntil.get(object.kind) ?? 0);
   const status = upstream ? nextUpstreamStatus(wanted, object) : nextStatus(wanted, object, now);
   if (status === undefined) return 0;
-  const pause = deps.rate.take(now);
+  const pause = deps.rates[isNewSpec(object) ? "spec" : "counts"].take(now);
   if (pause > 0) return pause;
   try {
     await deps.client.apply<KubeObject>(
@@ -127,6 +132,10 @@ async function writeStatus(deps: WriteDeps, uid: string): Promise<number> {
     rememberUpstream(deps, object.kind, now);
     return writeStatus(deps, uid);
   }
+}
+
+function isNewSpec({ metadata, status }: StoredResource): boolean {
+  return status?.observedGeneration !== metadata.generation;
 }
 
 /** An object that is Ready from the start is nothing to tell; one that never was says so once. */
