@@ -27,7 +27,7 @@ export interface ReflectorOptions<T extends KubeObject> extends Selection {
   readonly log: Log;
   /** 0 ≤ random() < 1. */
   readonly random: () => number;
-  /** Objects per page; 500 when left out. */
+  /** Objects per page; 100 when left out: parsing larger pages takes more memory than all that is kept. */
   readonly pageSize?: number;
   /** `synced` resolves, with nothing, when the resource does not exist (a CRD that is not installed). */
   readonly optional?: boolean;
@@ -107,7 +107,7 @@ class RunningReflector<T extends KubeObject> {
       labelSelector,
       fieldSelector,
       continue: next,
-      limit: this.#options.pageSize ?? 500,
+      limit: this.#options.pageSize ?? 100,
       signal: this.#stop.signal,
     });
     if (this.#stop.signal.aborted) return;
