@@ -17,7 +17,8 @@ const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 /** Makes an empty set of metrics, with those of the process itself. */
 export function createMetrics(): Metrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  // At its default precision of 10 ms the event loop's monitor alone takes 3 ms of CPU a second.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 1000 });
   const registers = [registry];
   return {
     counter: (name, help, labels = []) =>
