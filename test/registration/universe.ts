@@ -91,8 +91,6 @@ export interface ResourceInput {
   readonly [specField: string]: unknown;
 }
 
-export type RuleInput = ResourceInput;
-
 /** A ClusterSPIFFEID; everything but the named inputs goes to its spec. */
 export function rule(input: ResourceInput = {}): CustomResource {
   return resource({ name: "all", spiffeIDTemplate: ID_TEMPLATE, ...input });
