@@ -53,9 +53,4 @@ export const clusterFederatedTrustDomainSchema = z
   );
 
 export type ClusterFederatedTrustDomain = z.infer<typeof clusterFederatedTrustDomainSchema>;
-export type ClusterFederatedTrustDomainSpec = z.infer<
-  typeof clusterFederatedTrustDomainSpecSchema
->;
-export type ClusterFederatedTrustDomainStatus = z.infer<
-  typeof clusterFederatedTrustDomainStatusSchema
->;
+export type ClusterFederatedTrustDomainSpec = z.infer<typeof clusterFederatedTrustDomainSpecSchema>;
