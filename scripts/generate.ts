@@ -1,17 +1,23 @@
 /**
- * Writes everything in the repository that is made from something else: CRDs from the schemas, code from proto/.
+ * Writes everything in the repository that is made from something else: CRDs and their documents from the schemas,
+ * code from proto/.
  * Usage: node scripts/generate.ts [--check]   (--check changes nothing and fails when a file is out of date)
  */
 import { execFileSync } from "node:child_process";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
+import { generateCrdDocs } from "./generate-crd-docs.ts";
 import { generateCrds } from "./generate-crds.ts";
 
 const root = join(import.meta.dirname, "..");
 const check = process.argv.includes("--check");
 
-const expected = new Map<string, string>([...generateCrds(), ...(await generateRpc())]);
+const expected = new Map<string, string>([
+  ...generateCrds(),
+  ...generateCrdDocs(),
+  ...(await generateRpc()),
+]);
 const stale: string[] = [];
 for (const [path, content] of expected) {
   const present = await readFile(join(root, path), "utf8").catch(() => undefined);

@@ -6,6 +6,7 @@ const minimal = { trustDomain: "example.org", agent: { operatorAddress: "operato
 it("fills in defaults, durations in milliseconds", () => {
   const config = parseConfig(JSON.stringify(minimal));
   expect(config.operator.x509SvidTtl).toBe(3_600_000);
+  expect(config.operator.inspectPort).toBe(8090);
   expect(config.agent.driverName).toBe("csi.spiffe.io");
 });
 
