@@ -9,7 +9,8 @@ import {
 } from "./schemas.ts";
 
 const TEMPLATE_DATA =
-  "The Go template sees .TrustDomain, .ClusterName, .ClusterDomain, .PodMeta, .PodSpec, .NodeMeta and .NodeSpec.";
+  "The Go template sees .TrustDomain, .ClusterName, .ClusterDomain, .PodMeta, .PodSpec, .NodeMeta, .NodeSpec and, " +
+  "beyond SPIRE's, .NamespaceMeta, .Owner and .ServiceAccount.";
 
 export const clusterSpiffeIdSpecSchema = z
   .object({
