@@ -22,8 +22,8 @@ const POD_MEANINGS: Readonly<Record<string, Meaning>> = {
     "a container has the image: as the pod's spec names it or, once it runs, as the container runtime does, by tag or digest",
   ],
   "pod-init-image": ["image", "an init container has the image"],
-  "pod-image-count": ["number", "the pod has so many containers"],
-  "pod-init-image-count": ["number", "the pod has so many init containers"],
+  "pod-image-count": ["number", "the pod has that many containers"],
+  "pod-init-image-count": ["number", "the pod has that many init containers"],
   "ns-label": [
     "key:value",
     "the pod's namespace has the label; known without a switch, unlike in SPIRE",

@@ -1,13 +1,19 @@
 import { join } from "node:path";
 import type { Cluster } from "./cluster/cluster.ts";
+import { waitFor } from "./cluster/exec.ts";
 import type { Images } from "./images.ts";
 
 export const NAMESPACE = "signet-system";
 export const RELEASE = "signet";
 export const TRUST_DOMAIN = "example.org";
+/** The class that SPIRE's chart gives to its release "spire" in "spire-mgmt", and to what it makes itself. */
+export const CLASS_NAME = "spire-mgmt-spire";
 const chart = join(import.meta.dirname, "../../charts/signet");
 
-/** Installs or upgrades the chart from this checkout and waits until it is Ready. */
+/**
+ * Installs or upgrades the chart from this checkout; waits until it is Ready, and what it was before has gone: replicas on
+ * their way out still issue by the former settings.
+ */
 export async function installSignet(
   cluster: Cluster,
   images: Images,
@@ -19,6 +25,7 @@ export async function installSignet(
     "image.tag": tag,
     trustDomain: TRUST_DOMAIN,
     clusterName: "kind",
+    className: CLASS_NAME,
     ...values,
   };
   await cluster.helm(
@@ -29,6 +36,12 @@ export async function installSignet(
     ],
     { timeoutMs: 300_000 },
   );
+  const component = "app.kubernetes.io/component=operator";
+  const leaving = "jsonpath={.items[*].metadata.deletionTimestamp}";
+  await waitFor("former replicas to be gone", 60_000, async () => {
+    const argv = ["get", "pods", "-n", NAMESPACE, "-l", component, "-o", leaving];
+    return (await cluster.kubectl(argv)) === "" ? true : undefined;
+  });
 }
 
 /** Takes the release away and waits until its pods are gone. */

@@ -5,11 +5,14 @@ import { waitFor } from "./cluster/exec.ts";
 import { loadImages } from "./images.ts";
 import type { Images } from "./images.ts";
 import { installSignet, uninstallSignet } from "./install.ts";
+import { buildPlugin } from "./plugin-folder.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
     clusterName: string;
     images: Images;
+    /** Folder that holds `kubectl-signet`. */
+    pluginFolder: string;
   }
 }
 
@@ -22,12 +25,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const found = await attachCluster(clusterName);
   const cluster = await upCluster({ name: clusterName, log });
   const images = await loadImages(cluster, log);
+  const plugin = await buildPlugin();
   log("installing the chart");
   await installSignet(cluster, images);
   log("installed");
   project.provide("clusterName", clusterName);
   project.provide("images", images);
+  project.provide("pluginFolder", plugin.path);
   return async () => {
+    await plugin.remove();
     if (found === undefined) return cluster.down();
     // Pods with a volume need the agents to end.
     await endingNamespaces(cluster);

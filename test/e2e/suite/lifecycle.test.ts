@@ -4,6 +4,7 @@ import { installSignet, uninstallSignet } from "../install.ts";
 import { openIssuer } from "../issuer-access.ts";
 import { leftovers } from "../leftovers.ts";
 import { noLeakedVolumes, volumesOn } from "../mounts.ts";
+import { entries } from "../plugin.ts";
 import { spireSchema } from "../spire-schema.ts";
 import { hear, rotatedSince, witnessPod } from "../witness.ts";
 import {
@@ -20,6 +21,10 @@ import type { Json, World } from "../world.ts";
 const NS = "e2e-lifecycle";
 const LONG = { ttl: "long" };
 const CRD = "clusterspiffeids.spire.spiffe.io";
+/** From the first upgrade on. */
+const PARENTS = {
+  parentIDTemplate: "spiffe://{{ .TrustDomain }}/spire/agent/x509pop/{{ .NodeMeta.Name }}",
+};
 const KEPT = [
   "apiservice/v1alpha1.spire.spiffe.io",
   "customresourcedefinition/clusterfederatedtrustdomains.spire.spiffe.io",
@@ -125,7 +130,7 @@ it("with SPIRE's own CRDs pods get identities, and statuses their seven counters
 it("an upgrade rolls operator and agents and disturbs no pod", async () => {
   const old = new Set(uids(await ownPods()));
   const start = Date.now();
-  await installSignet(world.cluster, world.images, { logLevel: "debug" });
+  await installSignet(world.cluster, world.images, { ...PARENTS, logLevel: "debug" });
   console.log(`e2e: upgraded in ${((Date.now() - start) / 1000).toFixed(1)} s`);
   await expect
     .poll(async () => uids(await ownPods()).filter((uid) => old.has(uid)), { timeout: 120_000 })
@@ -138,6 +143,15 @@ it("an upgrade rolls operator and agents and disturbs no pod", async () => {
     const { status } = await world.get("pod", pod, NS);
     expect(status.containerStatuses[0].restartCount).toBe(0);
   }
+});
+
+it("another template for parent IDs is in all entries after the upgrade", async () => {
+  const parents = (await entries(world, ["-n", NS])).map(({ pod, parentId }) => [pod, parentId]);
+  const [a, b] = world.cluster.workers;
+  expect(parents).toEqual([
+    ["witness-a", `spiffe://example.org/spire/agent/x509pop/${a}`],
+    ["witness-b", `spiffe://example.org/spire/agent/x509pop/${b}`],
+  ]);
 });
 
 it("an upgrade with our CRDs brings the conditions back", async () => {
@@ -175,7 +189,7 @@ it("while it is away running pods keep their SVIDs, and pods that end wait for i
   const { metadata } = await world.get("pod", "leaver", NS);
   expect((await volumesOn(world, node)).mounted).toContain(metadata.uid);
 
-  await installSignet(world.cluster, world.images);
+  await installSignet(world.cluster, world.images, PARENTS);
   expect((await authorities()).map(({ certificate }) => certificate)).toEqual([
     authority.certificate,
   ]);
