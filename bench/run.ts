@@ -1,6 +1,9 @@
 /** Runs every benchmark that needs no cluster, one after another. Usage: npm run bench */
 import { run as ca } from "./ca.ts";
 import { run as issuer } from "./issuer.ts";
+import { run as registration } from "./registration.ts";
 
-for (const bench of [ca, issuer]) console.log(`${(await bench()).join("\n")}\n`);
-console.log("On a cluster: node bench/cluster.ts");
+for (const bench of [ca, issuer, registration]) console.log(`${(await bench()).join("\n")}\n`);
+console.log(
+  "On an API server: node bench/registration-cluster.ts; on a cluster: node bench/cluster.ts",
+);
