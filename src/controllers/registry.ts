@@ -1,5 +1,5 @@
 import type { Clock } from "../core/clock.ts";
-import { isSignetError } from "../core/errors.ts";
+import { errorMessage, isSignetError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { InspectedRegistry } from "../inspect/ports.ts";
 import type { EntryRegistry, RegistryListener } from "../issuer/ports.ts";
@@ -65,12 +65,17 @@ export function startRegistry(deps: RegistryDeps): Registry {
   const tellStatus: StatusListener = (uids) => {
     for (const listener of statusListeners) listener(uids);
   };
-  const index = new RegistrationIndex(deps.options, (change: Change) => {
-    for (const [podUid, nodeName] of change.pods) {
-      for (const listener of listeners) listener.entriesChanged(podUid, nodeName);
-    }
-    tellStatus(change.rules);
-  });
+  const index = new RegistrationIndex(
+    deps.options,
+    (change: Change) => {
+      for (const [podUid, nodeName] of change.pods) {
+        for (const listener of listeners) listener.entriesChanged(podUid, nodeName);
+      }
+      tellStatus(change.rules);
+    },
+    () => turns.begin(),
+  );
+  const turns = resumeInTurns(index, deps);
   const tellEnding = (podUid: string): void => {
     for (const listener of listeners) listener.podEnding(podUid);
   };
@@ -98,7 +103,39 @@ export function startRegistry(deps: RegistryDeps): Registry {
     fetchPod: (namespace, name) => fetchPod(deps.client, namespace, name),
     subscribe: (listener) => subscribe(listeners, listener),
     onStatus: (listener) => subscribe(statusListeners, listener),
-    stop: () => watches.stop(),
+    async stop() {
+      turns.stop();
+      await watches.stop();
+    },
+  };
+}
+
+/** Between two turns of costly rules all else has its own. */
+const TURN_PAUSE_MS = 100;
+
+/** Lets the index decide what it put off, a little at a time, until nothing is left or it is stopped. */
+function resumeInTurns(
+  index: RegistrationIndex,
+  { clock, log }: RegistryDeps,
+): { begin(): void; stop(): void } {
+  const stopping = new AbortController();
+  let running = false;
+  const run = async (): Promise<void> => {
+    do await clock.sleep(TURN_PAUSE_MS, stopping.signal);
+    while (index.resume());
+  };
+  return {
+    begin() {
+      if (running || stopping.signal.aborted) return;
+      running = true;
+      run()
+        .catch((error: unknown) => {
+          if (stopping.signal.aborted) return;
+          log.error({ error: errorMessage(error) }, "pods that were put off stay undecided");
+        })
+        .finally(() => (running = false));
+    },
+    stop: () => stopping.abort(),
   };
 }
 

@@ -13,6 +13,14 @@ import type { Tally } from "./tally.ts";
 /** From this many changed rules on, looking at every pod once is cheaper than once per rule, and so is asking the table. */
 const MANY_RULES = 16;
 
+/**
+ * Costly renderings of one rule that one settling makes: beyond them pods are put off, because everybody else waits
+ * meanwhile. At a few milliseconds each this is as long as anyone should.
+ */
+const MOST_COSTLY = 16;
+/** Pods that were put off and are looked at in one go. */
+const RESUMED = 256;
+
 /** Remembers what events touched, and decides just those pods anew. */
 export class Evaluator {
   readonly #settings: Settings;
@@ -20,6 +28,9 @@ export class Evaluator {
   readonly #rules: RuleBook;
   readonly #dirtyPods = new Set<PodState>();
   readonly #dirtyRules = new Set<Tally>();
+  /** Pods that keep what they have until a later turn; undone when they are decided for whatever reason. */
+  readonly #putOff = new Set<PodState>();
+  readonly #costly = new Map<PodRule, number>();
 
   constructor(settings: Settings, cluster: ClusterState, rules: RuleBook) {
     this.#settings = settings;
@@ -60,15 +71,39 @@ export class Evaluator {
 
   /** Decides what was touched; returns UID → node name of the pods whose list of effective entries differs. */
   settle(): Map<string, string> {
+    this.#costly.clear();
     this.#collectPodsOfRules();
     const changed = new Map<string, string>();
     for (const state of this.#dirtyPods) {
-      const nodeName = this.#reevaluate(state);
+      const evaluations = state.gone ? [] : this.#evaluate(state);
+      if (evaluations === undefined) {
+        // What it has stays, as it would had the event come later.
+        state.stale = "all";
+        this.#putOff.add(state);
+        continue;
+      }
+      this.#putOff.delete(state);
+      const nodeName = this.#take(state, evaluations);
       if (nodeName !== undefined) changed.set(state.pod.metadata.uid, nodeName);
     }
     this.#dirtyPods.clear();
     this.#dirtyRules.clear();
     return changed;
+  }
+
+  /** Whether pods were put off that are to be decided by `resume`. */
+  get hasPutOff(): boolean {
+    return this.#putOff.size > 0;
+  }
+
+  /** Touches some of the pods that were put off, those that wait longest first. */
+  resume(): void {
+    let left = RESUMED;
+    for (const state of this.#putOff) {
+      if (left-- === 0) break;
+      this.#putOff.delete(state);
+      this.#dirtyPods.add(state);
+    }
   }
 
   /** What a pod is decided on; undefined while its namespace is unknown. */
@@ -99,9 +134,8 @@ export class Evaluator {
     }
   }
 
-  /** Decides a pod anew; returns its node's name when its entries differ from before. */
-  #reevaluate(state: PodState): string | undefined {
-    const evaluations = state.gone ? [] : this.#evaluate(state);
+  /** Gives a pod what was decided; returns its node's name when its entries differ from before. */
+  #take(state: PodState, evaluations: readonly Evaluation[]): string | undefined {
     this.#rules.recount(state, state.evaluations, evaluations);
     state.evaluations = evaluations;
     state.stale = "fresh";
@@ -113,16 +147,27 @@ export class Evaluator {
     return (entries[0] ?? before[0])?.nodeName;
   }
 
-  #evaluate(state: PodState): Evaluation[] {
+  /** Undefined when the pod has to be put off. */
+  #evaluate(state: PodState): Evaluation[] | undefined {
     const facts = this.factsOf(state);
     if (facts === undefined) return [];
     const rules = state.stale === "all" ? this.rulesOf(facts) : this.#rulesAgain(state, facts);
     if (rules.length === 0) return [];
     const reusable = reusableOf(state);
-    return evaluatePod(facts, rules, {
+    if (rules.some((rule) => this.#isSpent(rule) && !reusable.get(rule))) return undefined;
+    const evaluations = evaluatePod(facts, rules, {
       settings: this.#settings,
       reuse: (rule) => reusable.get(rule),
     });
+    for (const { rule, rendered } of evaluations) {
+      if (rendered?.costly !== true || reusable.get(rule) === rendered) continue;
+      this.#costly.set(rule, (this.#costly.get(rule) ?? 0) + 1);
+    }
+    return evaluations;
+  }
+
+  #isSpent(rule: PodRule): boolean {
+    return (this.#costly.get(rule) ?? 0) >= MOST_COSTLY;
   }
 
   /** While nothing but rules changed, only those are asked again. */

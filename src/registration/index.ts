@@ -13,12 +13,10 @@ import type {
 } from "./objects.ts";
 import { previewRule } from "./preview.ts";
 import type { PreviewScope } from "./preview.ts";
-import { NO_READS, readsOfRule } from "./reads.ts";
-import type { PodReads } from "./reads.ts";
+import { NO_READS, readsOfRule, type PodReads } from "./reads.ts";
 import { RuleBook, compileRule } from "./rule-book.ts";
 import { compareText } from "./rule.ts";
-import { compileSettings } from "./settings.ts";
-import type { Settings } from "./settings.ts";
+import { compileSettings, type Settings } from "./settings.ts";
 import { checkResource } from "./resource-check.ts";
 import { StatusBook } from "./status-book.ts";
 import type {
@@ -36,17 +34,10 @@ import type {
 } from "./types.ts";
 
 export type { RegistrationEntry } from "./entry.ts";
-export type {
-  CustomResource,
-  DraftResource,
-  EndpointSliceObject,
-  NamespaceObject,
-  NodeObject,
-  PodObject,
-} from "./objects.ts";
+export type * from "./objects.ts";
+export type { PreviewScope } from "./preview.ts";
 export { NO_READS, includesReads, joinReads, sameReads } from "./reads.ts";
 export type { PodReads } from "./reads.ts";
-export type { PreviewScope } from "./preview.ts";
 export type * from "./types.ts";
 
 /**
@@ -55,6 +46,8 @@ export type * from "./types.ts";
  *
  * Holds objects as given and does no I/O. After each event, or batch of events, that changed anything,
  * `onChange` hears once what did; all queries then show the new state. Objects may come in any order.
+ * Of a rule that is costly to render, pods beyond a few keep what they had: then `onPutOff` is called, and whoever
+ * holds the index calls `resume` until there is none left, with pauses in which others have their turn.
  * The node of a scheduled pod never changes under the same UID, as in Kubernetes.
  */
 export class RegistrationIndex {
@@ -64,12 +57,18 @@ export class RegistrationIndex {
   readonly #rules: RuleBook;
   readonly #evaluator: Evaluator;
   readonly #statuses: StatusBook;
+  readonly #onPutOff: () => void;
   #batches = 0;
 
   /** Throws INVALID_ARGUMENT, INVALID_SPIFFE_ID or TEMPLATE_PARSE when the options are invalid. */
-  constructor(options: RegistrationOptions, onChange: (change: Change) => void = () => undefined) {
+  constructor(
+    options: RegistrationOptions,
+    onChange: (change: Change) => void = () => undefined,
+    onPutOff: () => void = () => undefined,
+  ) {
     this.#settings = compileSettings(options);
     this.#onChange = onChange;
+    this.#onPutOff = onPutOff;
     this.#cluster = new ClusterState(this.#settings);
     this.#rules = new RuleBook(this.#settings, this.#cluster.namespaces);
     this.#evaluator = new Evaluator(this.#settings, this.#cluster, this.#rules);
@@ -196,6 +195,12 @@ export class RegistrationIndex {
     }
   }
 
+  /** Decides some of the pods that were put off; tells whether there are more. */
+  resume(): boolean {
+    this.batch(() => this.#evaluator.resume());
+    return this.#evaluator.hasPutOff;
+  }
+
   /** The entries in effect for a pod, those of the oldest custom resource first, then by its name. */
   entriesOfPod(uid: string): readonly RegistrationEntry[] {
     return this.#cluster.pods.get(uid)?.entries ?? [];
@@ -290,5 +295,6 @@ export class RegistrationIndex {
     const pods = this.#evaluator.settle();
     const rules = this.#statuses.takeChanged();
     if (pods.size > 0 || rules.size > 0) this.#onChange({ pods, rules });
+    if (this.#evaluator.hasPutOff) this.#onPutOff();
   }
 }

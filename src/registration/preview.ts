@@ -34,6 +34,9 @@ export interface PreviewBase {
   readonly statuses: StatusBook;
 }
 
+/** Costly renderings after which no further pod is tried: everybody else waits meanwhile. */
+const MOST_COSTLY = 16;
+
 type Found = Pick<
   Preview,
   | "namespacesSelected"
@@ -82,8 +85,13 @@ function tryPods(rule: PodRule, scope: PreviewScope, base: PreviewBase): Found {
   const { podsSelected, states } = selectPods(rule, scope, base);
   const outcomes = noOutcomes();
   const shown: PreviewedPod[] = [];
+  let tried = 0;
+  let costly = 0;
   for (const state of states) {
-    const previewed = tryPod(rule, state, base);
+    if (costly >= MOST_COSTLY) break;
+    tried += 1;
+    const { previewed, isCostly } = tryPod(rule, state, base);
+    if (isCostly) costly += 1;
     if (previewed === undefined) continue;
     outcomes[previewed.outcome] += 1;
     shown.push(previewed);
@@ -91,7 +99,7 @@ function tryPods(rule: PodRule, scope: PreviewScope, base: PreviewBase): Found {
   return {
     ...countNamespaces(rule, base),
     podsSelected,
-    podsTried: states.length,
+    podsTried: tried,
     outcomes,
     duplicates: shown.filter(({ duplicateOf }) => duplicateOf !== undefined).length,
     pods: shown.toSorted(noticeFirst).slice(0, scope.maxShown),
@@ -116,22 +124,32 @@ function selectPods(
   return { podsSelected, states };
 }
 
-function tryPod(rule: PodRule, state: PodState, base: PreviewBase): PreviewedPod | undefined {
+interface Tried {
+  readonly previewed: PreviewedPod | undefined;
+  readonly isCostly: boolean;
+}
+
+function tryPod(rule: PodRule, state: PodState, base: PreviewBase): Tried {
   const known = base.evaluator.factsOf(state);
-  if (known === undefined) return undefined;
+  if (known === undefined) return { previewed: undefined, isCostly: false };
   const facts: PodFacts = { ...known, pod: state.pod };
   const { uid } = rule.source;
   const others = state.evaluations.filter((evaluation) => evaluation.rule.source.uid !== uid);
-  const rendered = new Map(others.map((evaluation) => [evaluation.rule, evaluation.rendered]));
-  const rules = [...rendered.keys(), rule].toSorted(compareRules);
+  const renderings = new Map(others.map((evaluation) => [evaluation.rule, evaluation.rendered]));
+  const rules = [...renderings.keys(), rule].toSorted(compareRules);
   const evaluations = evaluatePod(facts, rules, {
     settings: base.settings,
-    reuse: (other) => rendered.get(other),
+    reuse: (other) => renderings.get(other),
   });
-  const outcome = evaluations.find((evaluation) => evaluation.rule === rule)?.outcome;
-  if (outcome === undefined) return undefined;
+  const found = evaluations.find((evaluation) => evaluation.rule === rule);
+  if (found === undefined) return { previewed: undefined, isCostly: false };
+  const { outcome, rendered } = found;
   const twin = twinOf(outcome, state, uid);
-  return { ...previewedPod(state, outcome), ...(twin === undefined ? {} : { duplicateOf: twin }) };
+  const previewed = previewedPod(state, outcome);
+  return {
+    previewed: twin === undefined ? previewed : { ...previewed, duplicateOf: twin },
+    isCostly: rendered?.costly === true,
+  };
 }
 
 /** The object that gives the pod an equal entry now: it would mask this one, or be masked by it. */

@@ -10,3 +10,6 @@ export const RENDER_LIMITS: Partial<Limits> = {
   steps: 10_000,
   depth: 250,
 };
+
+/** What nearly every rendering keeps within, in a few microseconds: one that does not is costly. */
+export const CHEAP_LIMITS: Partial<Limits> = { workBytes: 16_384, steps: 500, depth: 100 };

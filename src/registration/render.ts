@@ -1,4 +1,4 @@
-import { errorMessage } from "../core/errors.ts";
+import { errorMessage, isSignetError } from "../core/errors.ts";
 import type { SpiffeId } from "../spiffe/id.ts";
 import { formatSelector, parseSelector } from "../spiffe/selector.ts";
 import type { Selector } from "../spiffe/selector.ts";
@@ -10,6 +10,7 @@ import type { KnownNode } from "./node-book.ts";
 import type { NamespaceObject, NodeObject, PodObject } from "./objects.ts";
 import { topOwner } from "./owner.ts";
 import { compilePodSelector } from "./pod-selectors.ts";
+import { CHEAP_LIMITS } from "./render-limits.ts";
 import type { FieldTemplate, PodRule, StaticRule, TemplateRule } from "./rule.ts";
 import { serviceNames } from "./services.ts";
 import type { Settings } from "./settings.ts";
@@ -29,9 +30,13 @@ export interface RenderInput {
 }
 
 /** An entry, with a selector that is not true of the pod when there is one; or a failure that names the field. */
-export type Rendered =
+export type Rendered = (
   | { readonly entry: RegistrationEntry; readonly unmet: string | undefined }
-  | { readonly entry: undefined; readonly failure: string };
+  | { readonly entry: undefined; readonly failure: string }
+) & {
+  /** Whether it took more than `CHEAP_LIMITS`, so that many of its kind would hold up everybody else. */
+  readonly costly: boolean;
+};
 
 class RenderError extends Error {}
 
@@ -54,23 +59,32 @@ export function renderParentId(
 export function renderEntry(input: RenderInput, settings: Settings): Rendered {
   const { rule, pod, node } = input;
   const nodeName = pod.spec.nodeName ?? "";
-  if (rule.form === "static") return { entry: staticEntry(rule, pod, nodeName), unmet: undefined };
+  if (rule.form === "static") {
+    return { entry: staticEntry(rule, pod, nodeName), unmet: undefined, costly: false };
+  }
   if (!node) return failed(`node ${JSON.stringify(nodeName)} is not known yet`);
   if (node.parentId === undefined) return failed(node.problem);
+  const cost = { costly: false };
   try {
-    return renderTemplates({ ...input, rule }, { node, parentId: node.parentId }, settings);
+    const parent = { node, parentId: node.parentId };
+    return { ...renderTemplates({ ...input, rule, cost }, parent, settings), ...cost };
   } catch (error) {
-    return failed(errorMessage(error));
+    return { ...failed(errorMessage(error)), ...cost };
   }
 }
 
-type TemplateInput = RenderInput & { readonly rule: TemplateRule };
+type TemplateInput = RenderInput & { readonly rule: TemplateRule; readonly cost: Cost };
+
+/** Set by the rendering of any of an entry's templates. */
+interface Cost {
+  costly: boolean;
+}
 
 function renderTemplates(
   input: TemplateInput,
   { node, parentId }: { readonly node: KnownNode; readonly parentId: string },
   settings: Settings,
-): Rendered {
+): { readonly entry: RegistrationEntry; readonly unmet: string | undefined } {
   const { rule, pod } = input;
   const data = podData(input, node.object, settings);
   const { selectors, unmet } = renderSelectors(input, data);
@@ -78,7 +92,7 @@ function renderTemplates(
     source: rule.source,
     podUid: pod.metadata.uid,
     nodeName: node.object.metadata.name,
-    spiffeId: renderSpiffeId(rule.spiffeId, data, settings),
+    spiffeId: renderSpiffeId(input, data, settings),
     parentId,
     selectors,
     dnsNames: renderDnsNames(input, data, settings),
@@ -104,7 +118,7 @@ function staticEntry(rule: StaticRule, pod: PodObject, nodeName: string): Regist
 }
 
 function failed(failure: string): Rendered {
-  return { entry: undefined, failure };
+  return { entry: undefined, failure, costly: false };
 }
 
 function nodeData(node: NodeObject, settings: Settings): TemplateData {
@@ -132,17 +146,31 @@ function podData(
   };
 }
 
-function renderField({ field, template }: FieldTemplate, data: TemplateData): string {
+function renderField(
+  { field, template }: FieldTemplate,
+  data: TemplateData,
+  cost: Cost = { costly: false },
+): string {
   try {
-    return template.render(data);
+    try {
+      return template.render(data, CHEAP_LIMITS);
+    } catch (error) {
+      if (!isSignetError(error) || error.details["limit"] !== true) throw error;
+      cost.costly = true;
+      return template.render(data);
+    }
   } catch (error) {
     throw new RenderError(`${field}: ${errorMessage(error)}`);
   }
 }
 
-function renderSpiffeId(template: FieldTemplate, data: TemplateData, settings: Settings): string {
-  const text = renderField(template, data);
-  return parseAs(template, () => parseWorkloadId(text, settings.trustDomain));
+function renderSpiffeId(
+  { rule, cost }: TemplateInput,
+  data: TemplateData,
+  settings: Settings,
+): string {
+  const text = renderField(rule.spiffeId, data, cost);
+  return parseAs(rule.spiffeId, () => parseWorkloadId(text, settings.trustDomain));
 }
 
 function parseAs({ field }: FieldTemplate, parse: () => SpiffeId): string {
@@ -158,7 +186,7 @@ function renderDnsNames(input: TemplateInput, data: TemplateData, settings: Sett
   if (rule.dnsNames.length === 0 && !rule.autoPopulateDnsNames) return [];
   const names = new Set<string>();
   for (const template of rule.dnsNames) {
-    const name = renderField(template, data);
+    const name = renderField(template, data, input.cost);
     const problem = dnsNameProblem(name);
     if (problem !== undefined) {
       throw new RenderError(`${template.field}: DNS name ${shorten(name)}: ${problem}`);
@@ -187,13 +215,13 @@ function checkNames(names: string[]): string[] {
 
 /** Renders the selectors, and finds the first that is not true of the pod. */
 function renderSelectors(
-  { rule, pod, namespace }: TemplateInput,
+  { rule, pod, namespace, cost }: TemplateInput,
   data: TemplateData,
 ): { selectors: Selector[]; unmet: string | undefined } {
   const selectors: Selector[] = [{ type: "k8s", value: `pod-uid:${pod.metadata.uid}` }];
   let unmet: string | undefined;
   for (const template of rule.selectors) {
-    const text = renderField(template, data);
+    const text = renderField(template, data, cost);
     try {
       const selector = parseSelector(text);
       const compiled = compilePodSelector(selector);

@@ -52,8 +52,11 @@ export interface Template {
   readonly usesNamespace: boolean;
   /** What is sure to fail when it runs, such as a field that its type does not have. */
   readonly problems: readonly Problem[];
-  /** Renders; throws SignetError TEMPLATE_EXEC as Go's execution does, or when a limit is reached. */
-  render(data: TemplateData): string;
+  /**
+   * Renders, within `limits` where they are tighter than the template's own; throws SignetError TEMPLATE_EXEC as
+   * Go's execution does, or, with `limit` in its details, when a limit is reached.
+   */
+  render(data: TemplateData, limits?: Partial<Limits>): string;
 }
 
 /**
@@ -86,7 +89,7 @@ export function compileTemplate(text: string, options: TemplateOptions = {}): Te
     usesNode: uses("Node"),
     usesNamespace: uses("Namespace"),
     problems,
-    render: (data) => direct?.(data) ?? render(program, data, bounds),
+    render: (data, limits) => direct?.(data) ?? render(program, data, { ...bounds, ...limits }),
   };
 }
 

@@ -89,6 +89,17 @@ describe("entries", () => {
     }
   });
 
+  it("of a costly rule come in turns, by themselves", async () => {
+    const uids = Array.from({ length: 40 }, (_, n) => putPod(`pod-${n}`));
+    await eventually(() => expect(uids.every((uid) => registry.pod(uid))).toBe(true));
+    putRule("costly", `{{ range $i := 900 }}{{ if $i }}{{ end }}{{ end }}${PER_POD}`);
+    await eventually(() => expect(idsOf(uids[0] ?? "")).toHaveLength(1));
+    expect(uids.filter((uid) => idsOf(uid).length > 0).length).toBeLessThan(40);
+    await eventually(() => {
+      expect(uids.filter((uid) => idsOf(uid).length > 0)).toHaveLength(40);
+    });
+  });
+
   it("stay while the API server cannot list", async () => {
     putRule("web", PER_POD);
     const uid = putPod("web");
