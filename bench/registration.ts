@@ -61,11 +61,11 @@ function eventRows(figures: readonly IndexFigures[]): string[] {
     const cells = samples.map(({ median, p99 }) => `${time(median)}, ${time(p99)}`);
     const most = Math.max(...samples.map(({ podsTouched }) => podsTouched));
     if (most <= 1) return [row(label, [...cells, growth(samples, ({ median }) => median)])];
-    const cost = ({ median, podsTouched }: Samples): number => median / podsTouched;
+    const cost = ({ cpu, podsTouched }: Samples): number => cpu / podsTouched;
     const each = samples.map((it) => `${count(it.podsTouched)} × ${time(cost(it))}`);
     return [
       row(label, cells),
-      row("  pods it concerns × time for each", [...each, growth(samples, cost)]),
+      row("  pods it concerns × work for each", [...each, growth(samples, cost)]),
     ];
   });
 }
