@@ -22,8 +22,8 @@ const MIN_INTERVAL_MS = 1000;
 const COUNTS_INTERVAL_MS = 3000;
 /** All statuses of new specs together, which somebody may be waiting for, */
 const SPEC_RATE = { burst: 50, refillMs: 50 };
-/** and all that only count anew: a thousand objects that one event touches must not flood the API server. */
-const COUNTS_RATE = { burst: 20, refillMs: 200 };
+/** and all that only count anew: as many as after a fail-over at once, and few while pods come and go. */
+const COUNTS_RATE = { burst: 200, refillMs: 200 };
 const BACKOFF = { initialMs: 1000, maxMs: 60_000 };
 const CONCURRENT_WRITES = 4;
 /** How long a CRD without our fields is taken for unchanged. */
