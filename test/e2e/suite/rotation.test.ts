@@ -93,7 +93,9 @@ async function afterRotations(name: string): Promise<Report> {
     async () => {
       const line = await world.cluster.kubectl(["logs", "-n", NS, name, "--tail=1"]);
       const seen = JSON.parse(line) as Report;
-      return seen.serials.length > ROTATIONS ? seen : undefined;
+      // The reader is told of a change by an event that may come after it has read the change.
+      const told = seen.notices >= ROTATIONS;
+      return seen.serials.length > ROTATIONS && told ? seen : undefined;
     },
     120_000,
   );

@@ -87,10 +87,14 @@ it("gives sixty pods that start at once their own SVIDs, and leaves no mount whe
   expect(restarts.every((count) => count === 0)).toBe(true);
   expect(new Set(ready.map((pod) => pod.spec.nodeName))).toEqual(new Set(world.cluster.workers));
 
-  const logs = await world.cluster.kubectl(
-    `logs -n ${NS} -l app=scale --tail=-1 --prefix --max-log-requests=${REPLICAS}`.split(" "),
-    { timeoutMs: 120_000 },
-  );
+  // kubelet may still have the last lines of a pod that just began.
+  const logs = await world.until("the logs of all pods", async () => {
+    const text = await world.cluster.kubectl(
+      `logs -n ${NS} -l app=scale --tail=-1 --prefix --max-log-requests=${REPLICAS}`.split(" "),
+      { timeoutMs: 120_000 },
+    );
+    return text.match(/URI:/g)?.length === REPLICAS ? text : undefined;
+  });
   const seen = [...logs.matchAll(/^\[pod\/([^/]+)\/main\] .*URI:(\S+)$/gm)];
   const expected = ready.map(({ metadata: { name } }) => [
     name,
