@@ -1,14 +1,11 @@
-import { isSignetError } from "../core/errors.ts";
 import type { KubeClient } from "../kube/client.ts";
-import { PODS } from "../kube/resources.ts";
-import type { Pod } from "../kube/types.ts";
 import type {
   DraftResource,
-  PodObject,
   Preview,
   RegistrationIndex,
   SourceKind,
 } from "../registration/index.ts";
+import { fetchPod } from "./fetch-pod.ts";
 import type { PodWatch } from "./pod-watch.ts";
 
 /** Enough to see what is wrong, in a few milliseconds. */
@@ -38,21 +35,8 @@ export async function previewLive(
   if (cached.problems.length > 0 || pods.has(index.readsOf(kind, object))) return cached;
   const sample = cached.pods.slice(0, MAX_FETCHED).map(({ pod }) => pod.split("/"));
   const fetched = await Promise.all(
-    sample.map(([namespace = "", name = ""]) => fetchWhole({ client, signal }, namespace, name)),
+    sample.map(([namespace = "", name = ""]) => fetchPod(client, { namespace, name }, signal)),
   );
   const whole = new Map(fetched.flatMap((pod) => (pod ? [[pod.metadata.uid, pod] as const] : [])));
   return index.preview(kind, object, { ...scope, pods: whole });
-}
-
-async function fetchWhole(
-  { client, signal }: Pick<PreviewDeps, "client" | "signal">,
-  namespace: string,
-  name: string,
-): Promise<PodObject | undefined> {
-  try {
-    return await client.get<Pod>(PODS, { namespace, name }, signal ? { signal } : {});
-  } catch (error) {
-    if (isSignetError(error, "NOT_FOUND")) return undefined;
-    throw error;
-  }
 }

@@ -1,26 +1,26 @@
 import type { Clock } from "../core/clock.ts";
-import { errorMessage, isSignetError } from "../core/errors.ts";
+import { errorMessage } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { InspectedRegistry } from "../inspect/ports.ts";
 import type { EntryRegistry, RegistryListener } from "../issuer/ports.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { startReflector } from "../kube/reflector.ts";
 import type { Reflector, ReflectorHandler } from "../kube/reflector.ts";
-import { ENDPOINT_SLICES, NAMESPACES, NODES, PODS } from "../kube/resources.ts";
+import { ENDPOINT_SLICES, NAMESPACES, NODES } from "../kube/resources.ts";
 import type { Resource } from "../kube/resources.ts";
-import type { EndpointSlice, KubeObject, Namespace, Node, Pod } from "../kube/types.ts";
+import type { EndpointSlice, KubeObject, Namespace, Node } from "../kube/types.ts";
 import { RegistrationIndex } from "../registration/index.ts";
 import type {
   Change,
   FederationStatus,
   DraftResource,
-  PodObject,
   Preview,
   RegistrationOptions,
   RuleStatus,
   SourceKind,
 } from "../registration/index.ts";
 import type { Previewer } from "../webhook/ports.ts";
+import { fetchPod } from "./fetch-pod.ts";
 import { PodWatch } from "./pod-watch.ts";
 import { previewLive } from "./preview.ts";
 import {
@@ -100,7 +100,7 @@ export function startRegistry(deps: RegistryDeps): Registry {
     statusOf: (uid) => index.statusOf(uid),
     resource: (uid) => resources.get(uid),
     resourceUids: () => resources.uids(),
-    fetchPod: (namespace, name) => fetchPod(deps.client, namespace, name),
+    fetchPod: (namespace, name) => fetchPod(deps.client, { namespace, name }),
     subscribe: (listener) => subscribe(listeners, listener),
     onStatus: (listener) => subscribe(statusListeners, listener),
     async stop() {
@@ -226,19 +226,6 @@ function reflect<T extends KubeObject>(
   watched: Watched<T>,
 ): Reflector {
   return startReflector<T>({ ...watched, client, clock, log, random });
-}
-
-async function fetchPod(
-  client: KubeClient,
-  namespace: string,
-  name: string,
-): Promise<PodObject | undefined> {
-  try {
-    return await client.get<Pod>(PODS, { namespace, name });
-  } catch (error) {
-    if (isSignetError(error, "NOT_FOUND")) return undefined;
-    throw error;
-  }
 }
 
 function subscribe<T>(listeners: Set<T>, listener: T): () => void {
