@@ -3,6 +3,7 @@ import { sameEntries } from "./entry.ts";
 import { effectiveEntries, evaluatePod } from "./evaluate.ts";
 import type { Evaluation, PodFacts } from "./evaluate.ts";
 import type { Rendered } from "./render.ts";
+import { MOST_COSTLY } from "./render-limits.ts";
 import type { RuleBook } from "./rule-book.ts";
 import { isPodRule } from "./rule.ts";
 import type { PodRule } from "./rule.ts";
@@ -13,11 +14,6 @@ import type { Tally } from "./tally.ts";
 /** From this many changed rules on, looking at every pod once is cheaper than once per rule, and so is asking the table. */
 const MANY_RULES = 16;
 
-/**
- * Costly renderings of one rule that one settling makes: beyond them pods are put off, because everybody else waits
- * meanwhile. At a few milliseconds each this is as long as anyone should.
- */
-const MOST_COSTLY = 16;
 /** Pods that were put off and are looked at in one go. */
 const RESUMED = 256;
 

@@ -7,6 +7,7 @@ import { previewedPod } from "./explain.ts";
 import type { CustomResource, DraftResource, PodObject } from "./objects.ts";
 import { ruleProblems, templateProblems } from "./resource-check.ts";
 import { compileRule } from "./rule-book.ts";
+import { MOST_COSTLY } from "./render-limits.ts";
 import type { RuleBook } from "./rule-book.ts";
 import { compareRules, compareText, isPodRule, sourceName } from "./rule.ts";
 import type { PodRule, Rule } from "./rule.ts";
@@ -33,9 +34,6 @@ export interface PreviewBase {
   readonly evaluator: Evaluator;
   readonly statuses: StatusBook;
 }
-
-/** Costly renderings after which no further pod is tried: everybody else waits meanwhile. */
-const MOST_COSTLY = 16;
 
 type Found = Pick<
   Preview,

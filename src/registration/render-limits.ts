@@ -13,3 +13,9 @@ export const RENDER_LIMITS: Partial<Limits> = {
 
 /** What nearly every rendering keeps within, in a few microseconds: one that does not is costly. */
 export const CHEAP_LIMITS: Partial<Limits> = { workBytes: 16_384, steps: 500, depth: 100 };
+
+/**
+ * Costly renderings of one rule in one go; then other work has its turn, because everybody waits meanwhile. At a
+ * few milliseconds each this is as long as anyone should.
+ */
+export const MOST_COSTLY = 16;

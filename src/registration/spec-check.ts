@@ -9,6 +9,8 @@ import type { TrustDomain } from "../spiffe/trust-domain.ts";
 import type { InvalidReason } from "./rule.ts";
 import type { SpecProblem } from "./types.ts";
 
+/** Of `federatesWith`. */
+export const MOST_TRUST_DOMAINS = 1000;
 /** Enough to mend a spec by; a hostile one could have thousands. */
 const MOST_PROBLEMS = 20;
 

@@ -1,44 +1,35 @@
 import { clusterStaticEntrySpecSchema } from "../api/cluster-static-entry.ts";
 import type { ClusterStaticEntrySpec } from "../api/cluster-static-entry.ts";
-import { SignetError } from "../core/errors.ts";
 import { formatSelector, parseSelector } from "../spiffe/selector.ts";
 import type { Selector } from "../spiffe/selector.ts";
 import { dnsNameProblem, wildcardOverlap } from "./dns-name.ts";
 import { compileNodeSelector } from "./node-selectors.ts";
 import type { CustomResource } from "./objects.ts";
 import { compilePodSelector } from "./pod-selectors.ts";
-import { originOf } from "./rule.ts";
-import type { AliasRule, Rule, RuleOrigin, StaticRule } from "./rule.ts";
+import { compileObject } from "./rule-compiler.ts";
+import type { CompileContext, KindOfRule } from "./rule-compiler.ts";
+import type { AliasRule, Rule, StaticRule } from "./rule.ts";
 import type { Settings } from "./settings.ts";
-import { SpecCheck, parseMemberId, parseWorkloadId } from "./spec-check.ts";
+import { MOST_TRUST_DOMAINS, parseMemberId, parseWorkloadId } from "./spec-check.ts";
+import type { SpecCheck } from "./spec-check.ts";
 
 const MOST_SELECTORS = 128;
 const MOST_DNS_NAMES = 128;
-const MOST_TRUST_DOMAINS = 1000;
 
 /** Compiles a ClusterStaticEntry. Never throws: what is wrong with it is in the result. */
 export function compileClusterStaticEntry(object: CustomResource, settings: Settings): Rule {
-  const origin = originOf("ClusterStaticEntry", object);
-  const check = new SpecCheck();
-  const spec = check.parse(clusterStaticEntrySpecSchema, object.spec);
-  const className = spec?.className ?? "";
-  if (spec && !settings.ownsClass(className)) return { ...origin, state: "foreign", className };
-  const rule = spec && compileSpec(spec, { origin, settings, check });
-  const [first, ...more] = check.problems;
-  if (first) return { ...origin, state: "invalid", problems: [first, ...more] };
-  if (!rule) throw new SignetError("INTERNAL", "a spec without a problem has to compile");
-  return rule;
+  return compileObject(CLUSTER_STATIC_ENTRY, object, settings);
 }
 
-interface Context {
-  readonly origin: RuleOrigin;
-  readonly settings: Settings;
-  readonly check: SpecCheck;
-}
+const CLUSTER_STATIC_ENTRY: KindOfRule<ClusterStaticEntrySpec> = {
+  kind: "ClusterStaticEntry",
+  schema: clusterStaticEntrySpecSchema,
+  compileSpec,
+};
 
 function compileSpec(
   spec: ClusterStaticEntrySpec,
-  context: Context,
+  context: CompileContext,
 ): StaticRule | AliasRule | undefined {
   const { origin, settings, check } = context;
   const idOf = (field: "spiffeID" | "parentID", parse: typeof parseMemberId) =>
@@ -118,7 +109,7 @@ function parseSelectors(texts: readonly string[], check: SpecCheck): FieldSelect
   });
 }
 
-function podTests(selectors: readonly FieldSelector[], { check }: Context) {
+function podTests(selectors: readonly FieldSelector[], { check }: CompileContext) {
   return selectors.flatMap(({ field, selector }) => {
     const compiled = compilePodSelector(selector);
     if (compiled.problem === undefined) return [{ text: formatSelector(selector), ...compiled }];
@@ -127,7 +118,7 @@ function podTests(selectors: readonly FieldSelector[], { check }: Context) {
   });
 }
 
-function nodeTests(selectors: readonly FieldSelector[], { check, settings }: Context) {
+function nodeTests(selectors: readonly FieldSelector[], { check, settings }: CompileContext) {
   return selectors.flatMap(({ field, selector }) => {
     const compiled = compileNodeSelector(selector, settings);
     if (compiled.problem === undefined) return [{ text: formatSelector(selector), ...compiled }];

@@ -1,37 +1,33 @@
 import { clusterSpiffeIdSpecSchema } from "../api/cluster-spiffe-id.ts";
 import type { ClusterSpiffeIdSpec } from "../api/cluster-spiffe-id.ts";
 import { compileLabelSelector } from "../api/label-selector.ts";
-import { SignetError } from "../core/errors.ts";
 import { compileTemplate } from "../template/template.ts";
 import { RENDER_LIMITS } from "./render-limits.ts";
 import type { CustomResource } from "./objects.ts";
-import { originOf } from "./rule.ts";
-import type { FieldTemplate, Rule, RuleOrigin, TemplateRule } from "./rule.ts";
+import { compileObject } from "./rule-compiler.ts";
+import type { CompileContext, KindOfRule } from "./rule-compiler.ts";
+import type { FieldTemplate, Rule, TemplateRule } from "./rule.ts";
 import type { Settings } from "./settings.ts";
-import { SpecCheck } from "./spec-check.ts";
+import { MOST_TRUST_DOMAINS } from "./spec-check.ts";
+import type { SpecCheck } from "./spec-check.ts";
 
 /** Enough for any pod; a certificate with more names would no longer fit TLS stacks. */
 const MOST_TEMPLATES = 128;
-const MOST_TRUST_DOMAINS = 1000;
 
 /** Compiles a ClusterSPIFFEID. Never throws: what is wrong with it is in the result. */
 export function compileClusterSpiffeId(object: CustomResource, settings: Settings): Rule {
-  const origin = originOf("ClusterSPIFFEID", object);
-  const check = new SpecCheck();
-  const spec = check.parse(clusterSpiffeIdSpecSchema, object.spec);
-  const className = spec?.className ?? "";
-  if (spec && !settings.ownsClass(className)) return { ...origin, state: "foreign", className };
-  const rule = spec && compileSpec(spec, origin, check);
-  const [first, ...more] = check.problems;
-  if (first) return { ...origin, state: "invalid", problems: [first, ...more] };
-  if (!rule) throw new SignetError("INTERNAL", "a spec without a problem has to compile");
-  return rule;
+  return compileObject(CLUSTER_SPIFFE_ID, object, settings);
 }
+
+const CLUSTER_SPIFFE_ID: KindOfRule<ClusterSpiffeIdSpec> = {
+  kind: "ClusterSPIFFEID",
+  schema: clusterSpiffeIdSpecSchema,
+  compileSpec,
+};
 
 function compileSpec(
   spec: ClusterSpiffeIdSpec,
-  origin: RuleOrigin,
-  check: SpecCheck,
+  { origin, check }: CompileContext,
 ): TemplateRule | undefined {
   const selectorOf = (field: "namespaceSelector" | "podSelector") => {
     const path = `spec.${field}`;
