@@ -4,6 +4,10 @@ import type { DescEnum, DescField, DescFile, DescMessage } from "@bufbuild/proto
 import { describe, expect, it } from "vitest";
 import { file_csi_v1_csi } from "../../src/rpc/gen/csi/v1/csi_pb.js";
 import { file_pluginregistration_v1_registration } from "../../src/rpc/gen/pluginregistration/v1/registration_pb.js";
+import {
+  file_spiffe_workload_workload,
+  SpiffeWorkloadAPI,
+} from "../../src/rpc/gen/spiffe/workload/workload_pb.js";
 import { methodDefinition } from "../../src/rpc/service.ts";
 
 type Declarations<T> = Readonly<Record<string, Readonly<Record<string, T>>>>;
@@ -22,6 +26,8 @@ const published = JSON.parse(
 const FILES: readonly [string, DescFile][] = [
   ["csi.v1", file_csi_v1_csi],
   ["pluginregistration", file_pluginregistration_v1_registration],
+  // The standard's file has no package.
+  ["", file_spiffe_workload_workload],
 ];
 
 function allMessages(messages: readonly DescMessage[]): DescMessage[] {
@@ -47,7 +53,7 @@ function declaration(field: DescField): string {
   return field.oneof ? `oneof ${field.oneof.name}: ${text}` : text;
 }
 
-describe.each(FILES)("our %s", (packageName, file) => {
+describe.each(FILES)("our package '%s'", (packageName, file) => {
   it("is the package of that name", () => {
     expect(file.proto.package).toBe(packageName);
     expect(file.messages.length).toBeGreaterThan(0);
@@ -85,4 +91,18 @@ describe.each(FILES)("our %s", (packageName, file) => {
     );
     expect(published.rpcs).toMatchObject(Object.fromEntries(ours));
   });
+});
+
+it("declares the Workload API whole: nothing of the standard is missing, nothing is added", () => {
+  const { messages, rpcs } = published;
+  const ours = file_spiffe_workload_workload.messages.map((message) => [
+    message.typeName,
+    Object.fromEntries(message.fields.map((field) => [field.name, declaration(field)])),
+  ]);
+  const theirs = Object.entries(messages).filter(([name]) => !name.includes("."));
+  expect(Object.fromEntries(ours)).toEqual(Object.fromEntries(theirs));
+  const paths = Object.keys(rpcs).filter((path) => path.startsWith("/SpiffeWorkloadAPI/"));
+  expect(SpiffeWorkloadAPI.methods.map((method) => methodDefinition(method).path)).toEqual(
+    expect.arrayContaining(paths),
+  );
 });

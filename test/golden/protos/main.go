@@ -1,4 +1,4 @@
-// Prints what the published Go modules of CSI and of kubelet's plugin registration declare on the wire, as JSON:
+// Prints what the published Go modules of CSI, kubelet's plugin registration and SPIFFE declare on the wire, as JSON:
 // services, messages and enums, each field in one line as a .proto file would have it.
 //
 // Run it as `go run . > descriptors.json`; test/rpc/descriptors.test.ts compares our own protocol files with it.
@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	_ "github.com/container-storage-interface/spec/lib/go/csi"
+	_ "github.com/spiffe/go-spiffe/v2/proto/spiffe/workload"
 	_ "k8s.io/kubelet/pkg/apis/pluginregistration/v1"
 )
 
@@ -25,7 +26,8 @@ type dump struct {
 	Enums map[string]map[string]int32 `json:"enums"`
 }
 
-var packages = map[protoreflect.FullName]bool{"csi.v1": true, "pluginregistration": true}
+// The Workload API has no package.
+var packages = map[protoreflect.FullName]bool{"": true, "csi.v1": true, "pluginregistration": true}
 
 func main() {
 	out := dump{map[string]string{}, map[string]map[string]string{}, map[string]map[string]int32{}}
