@@ -9,15 +9,18 @@ import type {
 import type { DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import type { DescMessage } from "@bufbuild/protobuf";
-import { serviceDefinition } from "./service.ts";
+import { EncodedMessage, serviceDefinition } from "./service.ts";
 import { toStatus } from "./status.ts";
 
 type Any = MessageShape<DescMessage>;
+type StreamCall = ServerWritableStream<Any, Any | EncodedMessage>;
 
 /** What a handler may know of the call it answers. */
 export interface CallContext {
   /** Metadata value of `key`, the first one when there are several. */
   header(key: string): string | undefined;
+  /** All metadata values of `key`; several that came in one line are one value, with commas. */
+  headers(key: string): readonly string[];
   /** Milliseconds since the epoch, or undefined when the caller waits for ever. */
   readonly deadline: number | undefined;
   /** Aborts when the caller goes away or its deadline passes. */
@@ -25,8 +28,13 @@ export interface CallContext {
   readonly method: string;
 }
 
+export interface SendOptions {
+  /** Wait until the message has left for the caller, not only until the stream takes more. */
+  readonly untilFlushed?: boolean;
+}
+
 /** Sends one message of a stream; resolves when the stream takes more, rejects when the caller is gone. */
-export type Send<T> = (message: T) => Promise<void>;
+export type Send<T> = (message: T | EncodedMessage, options?: SendOptions) => Promise<void>;
 
 type Method<S extends DescService, K extends keyof S["method"]> = S["method"][K];
 
@@ -87,11 +95,15 @@ function unaryHandler(output: DescMessage, handler: UnaryHandler, onError: CallO
 }
 
 function streamingHandler(output: DescMessage, handler: StreamHandler, onError: CallObserver) {
-  return (call: ServerWritableStream<Any, Any>): void => {
+  return (call: StreamCall): void => {
     const context = contextOf(call);
-    const send: Send<MessageInitShape<DescMessage>> = (message) => {
-      context.signal.throwIfAborted();
-      return writable(call, call.write(create(output, message)), context.signal);
+    const send: Send<MessageInitShape<DescMessage>> = (message, { untilFlushed = false } = {}) => {
+      const { signal } = context;
+      signal.throwIfAborted();
+      const ready = message instanceof EncodedMessage ? message : create(output, message);
+      return untilFlushed
+        ? flushed(call, ready, signal)
+        : writable(call, call.write(ready), signal);
     };
     handler(call.request, send, context).then(
       () => call.end(),
@@ -104,11 +116,7 @@ function streamingHandler(output: DescMessage, handler: StreamHandler, onError: 
   };
 }
 
-function writable(
-  call: ServerWritableStream<Any, Any>,
-  ready: boolean,
-  signal: AbortSignal,
-): Promise<void> {
+function writable(call: StreamCall, ready: boolean, signal: AbortSignal): Promise<void> {
   if (ready) return Promise.resolve();
   return new Promise((resolve, reject) => {
     const done = (): void => {
@@ -124,7 +132,22 @@ function writable(
   });
 }
 
-function contextOf(call: ServerUnaryCall<Any, Any> | ServerWritableStream<Any, Any>): CallContext {
+function flushed(
+  call: StreamCall,
+  message: Any | EncodedMessage,
+  signal: AbortSignal,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const gone = (): void => reject(signal.reason as Error);
+    signal.addEventListener("abort", gone, { once: true });
+    call.write(message, () => {
+      signal.removeEventListener("abort", gone);
+      resolve();
+    });
+  });
+}
+
+function contextOf(call: ServerUnaryCall<Any, Any> | StreamCall): CallContext {
   const gone = new AbortController();
   call.once("cancelled", () => gone.abort());
   const deadline = call.getDeadline();
@@ -134,6 +157,7 @@ function contextOf(call: ServerUnaryCall<Any, Any> | ServerWritableStream<Any, A
       const value = call.metadata.get(key)[0];
       return typeof value === "string" ? value : undefined;
     },
+    headers: (key) => call.metadata.get(key).map(String),
     deadline: Number.isFinite(at) ? at : undefined,
     signal: gone.signal,
     method: call.getPath(),
