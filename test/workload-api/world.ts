@@ -121,7 +121,8 @@ export function read<T>(open: (signal: AbortSignal) => AsyncIterable<T>): Readin
       let over = false;
       void ended.then(() => (over = true));
       while (seen.length < count) {
-        if (over) throw new Error(`stream ended after ${seen.length} messages: ${String(await ended)}`);
+        if (over)
+          throw new Error(`stream ended after ${seen.length} messages: ${String(await ended)}`);
         await new Promise<void>((resolve) => void waiting.add(resolve));
       }
       return seen[count - 1] as T;
