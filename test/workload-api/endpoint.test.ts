@@ -19,6 +19,7 @@ import { silentLog } from "../../src/core/log.ts";
 import { rpcClient } from "../../src/rpc/client.ts";
 import type { RpcClient } from "../../src/rpc/client.ts";
 import { SpiffeWorkloadAPI } from "../../src/rpc/gen/spiffe/workload/workload_pb.js";
+import { encodeFrame } from "../../src/rpc/http2/frames.ts";
 import { createEndpoints } from "../../src/workload-api/endpoints.ts";
 import type { Endpoints } from "../../src/workload-api/endpoints.ts";
 import { testDomain, testWorkload } from "../fakes/workload.ts";
@@ -201,6 +202,12 @@ describe("a slow reader", () => {
     client.socket.pause();
     return client;
   }
+  /** Lets the server send 100 MB more. */
+  function windowUpdate(streamId: number): Buffer {
+    const payload = Buffer.alloc(4);
+    payload.writeUInt32BE(100_000_000);
+    return encodeFrame({ type: 0x8, flags: 0, streamId, payload });
+  }
   /** A state of about 100 kB, so that a stream's window of 64 kB is full at once. */
   async function largeState(i: number) {
     const padding = Buffer.concat(
@@ -221,6 +228,13 @@ describe("a slow reader", () => {
     }
     expect(slow.socket.bytesRead).toBeLessThan(200_000);
     expect(world.endpoint.calls).toBe(2);
+    // Once it reads, it gets the message that was on its way, and the newest one.
+    slow.socket.resume();
+    slow.send(windowUpdate(0), windowUpdate(1));
+    const size = (quick.seen.at(-1)?.svids[0]?.bundle.length ?? 0) * 1.1;
+    await expect.poll(() => slow.socket.bytesRead).toBeGreaterThan(size);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(slow.socket.bytesRead).toBeLessThan(3 * size);
     slow.close();
     await expect.poll(() => world.endpoint.calls).toBe(1);
   });
