@@ -84,9 +84,14 @@ type StreamHandler = (
 
 function unaryHandler(output: DescMessage, handler: UnaryHandler, onError: CallObserver) {
   return (call: ServerUnaryCall<Any, Any>, callback: sendUnaryData<Any>): void => {
-    handler(call.request, contextOf(call)).then(
-      (response) => callback(null, create(output, response)),
+    const { context, settle } = running(call);
+    handler(call.request, context).then(
+      (response) => {
+        settle();
+        callback(null, create(output, response));
+      },
       (error: unknown) => {
+        settle();
         onError(call.getPath(), error);
         callback(toStatus(error));
       },
@@ -96,7 +101,7 @@ function unaryHandler(output: DescMessage, handler: UnaryHandler, onError: CallO
 
 function streamingHandler(output: DescMessage, handler: StreamHandler, onError: CallObserver) {
   return (call: StreamCall): void => {
-    const context = contextOf(call);
+    const { context, settle } = running(call);
     const send: Send<MessageInitShape<DescMessage>> = (message, { untilFlushed = false } = {}) => {
       const { signal } = context;
       signal.throwIfAborted();
@@ -106,8 +111,12 @@ function streamingHandler(output: DescMessage, handler: StreamHandler, onError: 
         : writable(call, call.write(ready), signal);
     };
     handler(call.request, send, context).then(
-      () => call.end(),
+      () => {
+        settle();
+        call.end();
+      },
       (error: unknown) => {
+        settle();
         if (!context.signal.aborted) onError(call.getPath(), error);
         // grpc-js takes the status of a stream from the error that it is destroyed with.
         call.emit("error", toStatus(error));
@@ -147,9 +156,20 @@ function flushed(
   });
 }
 
-function contextOf(call: ServerUnaryCall<Any, Any> | StreamCall): CallContext {
+interface RunningCall {
+  readonly context: CallContext;
+  /** Says that the handler has ended: grpc-js calls every call cancelled that is over. */
+  settle(): void;
+}
+
+function running(call: ServerUnaryCall<Any, Any> | StreamCall): RunningCall {
   const gone = new AbortController();
-  call.once("cancelled", () => gone.abort());
+  const leave = (): void => gone.abort();
+  call.once("cancelled", leave);
+  return { context: contextOf(call, gone.signal), settle: () => call.off("cancelled", leave) };
+}
+
+function contextOf(call: ServerUnaryCall<Any, Any> | StreamCall, signal: AbortSignal): CallContext {
   const deadline = call.getDeadline();
   const at = deadline instanceof Date ? deadline.getTime() : deadline;
   return {
@@ -159,7 +179,7 @@ function contextOf(call: ServerUnaryCall<Any, Any> | StreamCall): CallContext {
     },
     headers: (key) => call.metadata.get(key).map(String),
     deadline: Number.isFinite(at) ? at : undefined,
-    signal: gone.signal,
+    signal,
     method: call.getPath(),
   };
 }

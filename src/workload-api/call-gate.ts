@@ -20,7 +20,7 @@ export interface CallGate {
   /** Counts a new call. Throws RESOURCE_EXHAUSTED when callers are too quick. */
   admit(): void;
   /**
-   * Runs a call until `work` ends, the caller goes or the gate closes; the signal aborts in all three cases.
+   * Runs a call until `work` ends, the caller goes or the gate closes; the signal aborts in the latter two cases.
    * Throws RESOURCE_EXHAUSTED when too many are open, and the reason after `close`.
    */
   run<T>(context: CallContext, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
@@ -49,7 +49,10 @@ export function callGate(limits: CallLimits, clock: Clock): CallGate {
       }
       const ended = new AbortController();
       const interrupted = Promise.withResolvers<never>();
-      const interrupt = (reason: SignetError): void => interrupted.reject(reason);
+      const interrupt = (reason: SignetError): void => {
+        interrupted.reject(reason);
+        ended.abort(reason);
+      };
       // A source that does not answer must not hold the place of a caller who has gone.
       const leave = (): void => interrupt(new SignetError("CANCELLED", "the caller has gone"));
       open.add(interrupt);
@@ -59,7 +62,6 @@ export function callGate(limits: CallLimits, clock: Clock): CallGate {
       } finally {
         open.delete(interrupt);
         context.signal.removeEventListener("abort", leave);
-        ended.abort(new SignetError("CANCELLED", "the call has ended"));
       }
     },
     close(reason) {
