@@ -3,6 +3,7 @@ import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { available, must } from "../e2e/cluster/exec.ts";
 import { goProgram } from "../e2e/cluster/go-tools.ts";
+import { installPackages } from "../e2e/cluster/packages.ts";
 import { fileInputs, folderStep } from "../e2e/cluster/steps.ts";
 import type { Workshop } from "../e2e/cluster/steps.ts";
 
@@ -14,11 +15,16 @@ export interface Program {
 }
 
 /** The clients that speak the commands of README.md. */
-export const LANGUAGES = ["go", "python", "rust", "java"] as const;
+export const LANGUAGES = ["go", "python", "rust", "java", "cpp"] as const;
 export type Language = (typeof LANGUAGES)[number];
 
 const GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl";
 const BUILD_MS = 1_200_000;
+const CPP_PROGRAMS = ["g++", "pkg-config", "protoc", "grpc_cpp_plugin"];
+const CPP_PACKAGES = [
+  ...["g++", "pkg-config", "libgrpc++-dev", "libprotobuf-dev"],
+  ...["protobuf-compiler", "protobuf-compiler-grpc"],
+];
 
 /** Builds a client, once for each state of its sources. Throws with what to install where a tool is missing. */
 export const build: Readonly<Record<Language | "grpcurl", (shop: Workshop) => Promise<Program>>> = {
@@ -80,6 +86,20 @@ export const build: Readonly<Record<Language | "grpcurl", (shop: Workshop) => Pr
     const jars = readdirSync(join(folder, "lib")).map((jar) => join(folder, "lib", jar));
     const classPath = [join(folder, "classes"), ...jars].join(":");
     return { argv: ["java", "-cp", classPath, "Client"] };
+  },
+  async cpp(shop) {
+    await installPackages(shop, "the C++ client", CPP_PACKAGES, CPP_PROGRAMS);
+    const proto = join(import.meta.dirname, "../../proto/spiffe/workload");
+    const sources = await sourcesOf("cpp", ["build.sh", "client.cc"]);
+    const folder = await folderStep(shop, {
+      name: "client-cpp",
+      inputs: [...sources, ...(await fileInputs([join(proto, "workload.proto")]))],
+      build: async (folder, logFile) => {
+        const script = join(import.meta.dirname, "cpp", "build.sh");
+        await must(["sh", script, proto, folder], { logFile, timeoutMs: BUILD_MS });
+      },
+    });
+    return { argv: [join(folder, "client")] };
   },
 };
 
