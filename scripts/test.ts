@@ -2,4 +2,4 @@
 import { add, bringPrograms, close, staticChecks, suite } from "./steps.ts";
 
 await bringPrograms();
-close(add(await staticChecks(), await suite("unit"), await suite("e2e")));
+close(add(await staticChecks(), await suite("unit"), await suite("clients"), await suite("e2e")));

@@ -101,6 +101,8 @@ void watch(Stub& stub) {
   std::string last;
   for (;;) {
     auto call = context(3600);
+    // Without it a call fails at once while the channel connects, and nobody drives the connection in between.
+    call->set_wait_for_ready(true);
     auto reader = stub.FetchX509SVID(call.get(), {});
     X509SVIDResponse response;
     while (reader->Read(&response)) {
