@@ -1,6 +1,8 @@
+import type { EventEmitter } from "node:events";
 import type { Server } from "@grpc/grpc-js";
 import type {
   sendUnaryData,
+  ServerDuplexStream,
   ServerUnaryCall,
   ServerWritableStream,
   ServiceDefinition,
@@ -13,7 +15,9 @@ import { EncodedMessage, serviceDefinition } from "./service.ts";
 import { toStatus } from "./status.ts";
 
 type Any = MessageShape<DescMessage>;
-type StreamCall = ServerWritableStream<Any, Any | EncodedMessage>;
+type StreamCall =
+  | ServerWritableStream<Any, Any | EncodedMessage>
+  | ServerDuplexStream<Any, Any | EncodedMessage>;
 
 /** What a handler may know of the call it answers. */
 export interface CallContext {
@@ -38,19 +42,24 @@ export type Send<T> = (message: T | EncodedMessage, options?: SendOptions) => Pr
 
 type Method<S extends DescService, K extends keyof S["method"]> = S["method"][K];
 
-/** Handlers of a service: unary ones return the response, streaming ones send messages until they return. */
+/**
+ * Handlers of a service: unary ones return the response, streaming ones send messages until they return; those of
+ * streams in both directions read requests until there are no more, as when the caller goes away.
+ */
 export type Handlers<S extends DescService> = {
   readonly [K in keyof S["method"]]?: Method<S, K>["methodKind"] extends "server_streaming"
-    ? (
-        request: MessageShape<Method<S, K>["input"]>,
-        send: Send<MessageInitShape<Method<S, K>["output"]>>,
-        context: CallContext,
-      ) => Promise<void>
-    : (
-        request: MessageShape<Method<S, K>["input"]>,
-        context: CallContext,
-      ) => Promise<MessageInitShape<Method<S, K>["output"]>>;
+    ? StreamHandler<MessageShape<Method<S, K>["input"]>, MessageInitShape<Method<S, K>["output"]>>
+    : Method<S, K>["methodKind"] extends "bidi_streaming"
+      ? StreamHandler<
+          AsyncIterable<MessageShape<Method<S, K>["input"]>>,
+          MessageInitShape<Method<S, K>["output"]>
+        >
+      : UnaryHandler<MessageShape<Method<S, K>["input"]>, MessageInitShape<Method<S, K>["output"]>>;
 };
+
+type UnaryHandler<I, O> = (request: I, context: CallContext) => Promise<O>;
+type StreamHandler<I, O> = (request: I, send: Send<O>, context: CallContext) => Promise<void>;
+type Init = MessageInitShape<DescMessage>;
 
 /** Told of every call that ended with an error, before the error is mapped to a status. */
 export type CallObserver = (method: string, error: unknown) => void;
@@ -68,21 +77,18 @@ export function addService<S extends DescService>(
     const handler = (handlers as Record<string, unknown>)[method.localName];
     if (handler === undefined) continue;
     wrapped[method.localName] =
-      method.methodKind === "server_streaming"
-        ? streamingHandler(method.output, handler as StreamHandler, onError)
-        : unaryHandler(method.output, handler as UnaryHandler, onError);
+      method.methodKind === "unary"
+        ? unaryHandler(method.output, handler as UnaryHandler<Any, Init>, onError)
+        : streamingHandler(method.output, handler as StreamHandler<unknown, Init>, onError);
   }
   server.addService(definition, wrapped);
 }
 
-type UnaryHandler = (request: Any, context: CallContext) => Promise<MessageInitShape<DescMessage>>;
-type StreamHandler = (
-  request: Any,
-  send: Send<MessageInitShape<DescMessage>>,
-  context: CallContext,
-) => Promise<void>;
-
-function unaryHandler(output: DescMessage, handler: UnaryHandler, onError: CallObserver) {
+function unaryHandler(
+  output: DescMessage,
+  handler: UnaryHandler<Any, Init>,
+  onError: CallObserver,
+) {
   return (call: ServerUnaryCall<Any, Any>, callback: sendUnaryData<Any>): void => {
     const { context, settle } = running(call);
     handler(call.request, context).then(
@@ -99,10 +105,14 @@ function unaryHandler(output: DescMessage, handler: UnaryHandler, onError: CallO
   };
 }
 
-function streamingHandler(output: DescMessage, handler: StreamHandler, onError: CallObserver) {
+function streamingHandler(
+  output: DescMessage,
+  handler: StreamHandler<unknown, Init>,
+  onError: CallObserver,
+) {
   return (call: StreamCall): void => {
     const { context, settle } = running(call);
-    const send: Send<MessageInitShape<DescMessage>> = (message, { untilFlushed = false } = {}) => {
+    const send: Send<Init> = (message, { untilFlushed = false } = {}) => {
       const { signal } = context;
       signal.throwIfAborted();
       const ready = message instanceof EncodedMessage ? message : create(output, message);
@@ -110,7 +120,9 @@ function streamingHandler(output: DescMessage, handler: StreamHandler, onError: 
         ? flushed(call, ready, signal)
         : writable(call, call.write(ready), signal);
     };
-    handler(call.request, send, context).then(
+    // A reader that stops early must not take the stream down before its status is sent.
+    const request = "request" in call ? call.request : call.iterator({ destroyOnReturn: false });
+    handler(request, send, context).then(
       () => {
         settle();
         call.end();
@@ -159,14 +171,18 @@ function flushed(
 interface RunningCall {
   readonly context: CallContext;
   /** Says that the handler has ended: grpc-js calls every call cancelled that is over. */
-  settle(): void;
+  readonly settle: () => void;
 }
 
 function running(call: ServerUnaryCall<Any, Any> | StreamCall): RunningCall {
   const gone = new AbortController();
   const leave = (): void => gone.abort();
-  call.once("cancelled", leave);
-  return { context: contextOf(call, gone.signal), settle: () => call.off("cancelled", leave) };
+  const events: EventEmitter = call;
+  events.once("cancelled", leave);
+  return {
+    context: contextOf(call, gone.signal),
+    settle: () => void events.off("cancelled", leave),
+  };
 }
 
 function contextOf(call: ServerUnaryCall<Any, Any> | StreamCall, signal: AbortSignal): CallContext {

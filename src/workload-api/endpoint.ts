@@ -1,9 +1,12 @@
 import { createServer } from "node:net";
+import type { DescService } from "@bufbuild/protobuf";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { ServerOptions } from "@grpc/grpc-js";
 import type { Clock } from "../core/clock.ts";
 import { SignetError } from "../core/errors.ts";
 import { SpiffeWorkloadAPI } from "../rpc/gen/spiffe/workload/workload_pb.js";
+import type { ServerReflection } from "../rpc/gen/grpc/reflection/v1/reflection_pb.js";
+import { reflection, REFLECTION_SERVICES } from "../rpc/reflection.ts";
 import { addService } from "../rpc/server.ts";
 import type { CallObserver } from "../rpc/server.ts";
 import { callGate } from "./call-gate.ts";
@@ -41,16 +44,23 @@ const OPTIONS: ServerOptions = {
   "grpc.enable_channelz": 0,
 };
 
-/** Adds another service to the sockets; its calls go through the gate. */
-export type AddService = (
-  server: Server,
-  workload: { source: WorkloadSource; gate: CallGate },
-) => void;
+/** Whom a socket serves, and what its calls go through. */
+export interface ServedWorkload {
+  readonly source: WorkloadSource;
+  readonly gate: CallGate;
+}
+
+/** Another service on every socket. */
+export interface ExtraService {
+  /** What reflection tells of it. */
+  readonly service: DescService;
+  add(server: Server, workload: ServedWorkload): void;
+}
 
 export interface EndpointDeps {
   readonly limits: EndpointLimits;
   readonly validate: ValidateJwtSvid;
-  readonly services: readonly AddService[];
+  readonly services: readonly ExtraService[];
   readonly clock: Clock;
   /** Told of every call that ended with an error. */
   readonly onError: CallObserver;
@@ -110,6 +120,23 @@ function grpcServer(
   const streams = limits.openCalls + SPARE_STREAMS;
   const server = new Server({ ...OPTIONS, "grpc.max_concurrent_streams": streams });
   addService(server, SpiffeWorkloadAPI, workloadApi({ source, gate, validate, clock }), onError);
-  for (const add of services) add(server, { source, gate });
+  for (const extra of services) extra.add(server, { source, gate });
+  const shown = [SpiffeWorkloadAPI, ...services.map(({ service }) => service)];
+  for (const service of REFLECTION_SERVICES) addReflection(server, service, { gate, shown });
   return server;
+}
+
+/** Reflection asks for no header, as in SPIRE: it tells what everybody knows. */
+function addReflection(
+  server: Server,
+  service: typeof ServerReflection,
+  { gate, shown }: { readonly gate: CallGate; readonly shown: readonly DescService[] },
+): void {
+  const answer = reflection([...shown, ...REFLECTION_SERVICES]);
+  addService(server, service, {
+    async serverReflectionInfo(requests, send, context) {
+      gate.admit();
+      await gate.run(context, () => answer(requests, send));
+    },
+  });
 }

@@ -2,7 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import { errorMessage, isSignetError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import { DEFAULT_LIMITS, openEndpoint } from "./endpoint.ts";
-import type { AddService, Endpoint, EndpointDeps, EndpointLimits } from "./endpoint.ts";
+import type { ExtraService, Endpoint, EndpointDeps, EndpointLimits } from "./endpoint.ts";
 import { jwtSvidValidator } from "./jwt-validation.ts";
 import type { WorkloadSource } from "./ports.ts";
 
@@ -10,7 +10,7 @@ export interface EndpointsOptions {
   /** Those of DEFAULT_LIMITS where left out. */
   readonly limits?: Partial<EndpointLimits>;
   /** What else is served on every socket. */
-  readonly services?: readonly AddService[];
+  readonly services?: readonly ExtraService[];
   readonly clock: Clock;
   readonly log: Log;
 }

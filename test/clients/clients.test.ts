@@ -163,6 +163,25 @@ describe("grpcurl", () => {
       ...[volume.socket(), `SpiffeWorkloadAPI/${method}`],
     );
 
+  it("finds the service by reflection [WEP-19]", async () => {
+    const base = ["-plaintext", "-unix", "-max-time", "5"];
+    const list = await runClient(program, ...base, volume.socket(), "list");
+    expect(list.stdout.trim().split("\n")).toEqual([
+      "SpiffeWorkloadAPI",
+      "grpc.reflection.v1.ServerReflection",
+      "grpc.reflection.v1alpha.ServerReflection",
+    ]);
+    const header = ["-H", "workload.spiffe.io: true"];
+    const request = [
+      "-d",
+      '{"audience":["api"]}',
+      volume.socket(),
+      "SpiffeWorkloadAPI/FetchJWTSVID",
+    ];
+    const { stdout, stderr } = await runClient(program, ...base, ...header, ...request);
+    expect(stdout, stderr).toContain(svids[0]?.spiffeId);
+  });
+
   it("calls every method with the header, and is refused without it", async () => {
     const header = ["-H", "workload.spiffe.io: true"];
     const { stdout: tokens } = await call("FetchJWTSVID", { audience: ["api"] }, ...header);

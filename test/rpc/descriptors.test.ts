@@ -3,6 +3,8 @@ import { ScalarType } from "@bufbuild/protobuf";
 import type { DescEnum, DescField, DescFile, DescMessage } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { file_csi_v1_csi } from "../../src/rpc/gen/csi/v1/csi_pb.js";
+import { file_grpc_reflection_v1_reflection } from "../../src/rpc/gen/grpc/reflection/v1/reflection_pb.js";
+import { file_grpc_reflection_v1alpha_reflection } from "../../src/rpc/gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { file_pluginregistration_v1_registration } from "../../src/rpc/gen/pluginregistration/v1/registration_pb.js";
 import {
   file_spiffe_workload_workload,
@@ -26,6 +28,8 @@ const published = JSON.parse(
 const FILES: readonly [string, DescFile][] = [
   ["csi.v1", file_csi_v1_csi],
   ["pluginregistration", file_pluginregistration_v1_registration],
+  ["grpc.reflection.v1", file_grpc_reflection_v1_reflection],
+  ["grpc.reflection.v1alpha", file_grpc_reflection_v1alpha_reflection],
   // The standard's file has no package.
   ["", file_spiffe_workload_workload],
 ];

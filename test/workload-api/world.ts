@@ -7,7 +7,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import { rpcClient } from "../../src/rpc/client.ts";
 import type { RpcClient } from "../../src/rpc/client.ts";
 import { DEFAULT_LIMITS, openEndpoint } from "../../src/workload-api/endpoint.ts";
-import type { AddService, Endpoint, EndpointLimits } from "../../src/workload-api/endpoint.ts";
+import type { ExtraService, Endpoint, EndpointLimits } from "../../src/workload-api/endpoint.ts";
 import { jwtSvidValidator } from "../../src/workload-api/jwt-validation.ts";
 import type { WorkloadSource } from "../../src/workload-api/ports.ts";
 
@@ -52,7 +52,7 @@ export interface World {
 
 export interface WorldOptions {
   readonly limits?: Partial<EndpointLimits>;
-  readonly services?: readonly AddService[];
+  readonly services?: readonly ExtraService[];
 }
 
 export async function serve(source: WorkloadSource, options: WorldOptions = {}): Promise<World> {

@@ -1,4 +1,4 @@
-// Prints what the published Go modules of CSI, kubelet's plugin registration and SPIFFE declare on the wire, as JSON:
+// Prints what the published Go modules of CSI, kubelet's plugin registration, SPIFFE and gRPC declare on the wire, as JSON:
 // services, messages and enums, each field in one line as a .proto file would have it.
 //
 // Run it as `go run . > descriptors.json`; test/rpc/descriptors.test.ts compares our own protocol files with it.
@@ -14,6 +14,8 @@ import (
 
 	_ "github.com/container-storage-interface/spec/lib/go/csi"
 	_ "github.com/spiffe/go-spiffe/v2/proto/spiffe/workload"
+	_ "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	_ "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	_ "k8s.io/kubelet/pkg/apis/pluginregistration/v1"
 )
 
@@ -27,7 +29,10 @@ type dump struct {
 }
 
 // The Workload API has no package.
-var packages = map[protoreflect.FullName]bool{"": true, "csi.v1": true, "pluginregistration": true}
+var packages = map[protoreflect.FullName]bool{
+	"": true, "csi.v1": true, "pluginregistration": true,
+	"grpc.reflection.v1": true, "grpc.reflection.v1alpha": true,
+}
 
 func main() {
 	out := dump{map[string]string{}, map[string]map[string]string{}, map[string]map[string]int32{}}
