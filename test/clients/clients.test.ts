@@ -106,6 +106,7 @@ describe.each(LANGUAGES)("the %s library", (language) => {
       await new Promise((resolve) => setTimeout(resolve, 200));
       await start();
       const took = await client.shows(leaf, 2000);
+      expect(took).toBeLessThan(2000);
       console.log(`${language}: back ${took.toFixed(0)} ms after the agent`);
     }
   });
@@ -118,6 +119,7 @@ describe.each(LANGUAGES)("the %s library", (language) => {
     const leaf = await rotate();
     const stopped = before.stop();
     const took = await client.shows(leaf, 2000);
+    expect(took).toBeLessThan(2000);
     console.log(`${language}: moved over ${took.toFixed(0)} ms after the change`);
     await stopped;
     const next = await rotate();
