@@ -73,7 +73,7 @@ describe.each(LANGUAGES)("the %s library", (language) => {
     return client;
   }
 
-  it("gets every SVID in order, all bundles, a token, and the token's validation", async () => {
+  it("gets every SVID in order, all bundles, a token, and the token's validation [WAPI-1 WEP-2 WEP-7]", async () => {
     const { code, stdout, stderr } = await runClient(program, "once", socketUri());
     expect(code, stderr).toBe(0);
     const shown = JSON.parse(stdout) as Shown;
@@ -165,7 +165,7 @@ describe("grpcurl", () => {
       ...[volume.socket(), `SpiffeWorkloadAPI/${method}`],
     );
 
-  it("finds the service by reflection [WEP-19]", async () => {
+  it("finds the services, each under its own name, by reflection [WEP-18 WEP-19]", async () => {
     const base = ["-plaintext", "-unix", "-max-time", "5"];
     const list = await runClient(program, ...base, volume.socket(), "list");
     expect(list.stdout.trim().split("\n")).toEqual([

@@ -97,7 +97,7 @@ describe.each(FILES)("our package '%s'", (packageName, file) => {
   });
 });
 
-it("declares the Workload API whole: nothing of the standard is missing, nothing is added", () => {
+it("declares the Workload API whole: nothing of the standard is missing, nothing is added [WAPI-2]", () => {
   const { messages, rpcs } = published;
   const ours = file_spiffe_workload_workload.messages.map((message) => [
     message.typeName,

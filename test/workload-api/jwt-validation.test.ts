@@ -288,7 +288,7 @@ describe("ValidateJWTSVID", () => {
     ...extra,
   });
 
-  it("gives the ID and all claims of the own trust domain, the audience as a list [WAPI-29 WAPI-30]", async () => {
+  it("gives the ID and all claims of the own trust domain, the audience as a list [JWT-11 WAPI-29 WAPI-30]", async () => {
     const own = claims("example.org", { tenant: { id: 7, tags: ["x", null, true] } });
     const { spiffeId, claims: told } = await call({
       audience: "api",
