@@ -17,8 +17,11 @@ export interface CallLimits {
 export interface CallGate {
   /** How many calls are open. */
   readonly open: number;
-  /** Counts a new call. Throws RESOURCE_EXHAUSTED when callers are too quick. */
-  admit(): void;
+  /**
+   * Counts a new call. Throws RESOURCE_EXHAUSTED when callers are too quick, and takes its time for that: a caller
+   * that tries again at once would otherwise be refused as fast as the node can.
+   */
+  admit(context: CallContext): Promise<void>;
   /**
    * Runs a call until `work` ends, the caller goes or the gate closes; the signal aborts in the latter two cases.
    * Throws RESOURCE_EXHAUSTED when too many are open, and the reason after `close`.
@@ -28,18 +31,22 @@ export interface CallGate {
   close(reason: SignetError): void;
 }
 
+/** How long a refused call is kept waiting. */
+const REFUSAL_MS = 100;
+
 /** Makes an open gate. */
 export function callGate(limits: CallLimits, clock: Clock): CallGate {
   const { callBurst: burst, callsPerSecond } = limits;
   const bucket = new TokenBucket({ burst, refillMs: 1000 / callsPerSecond }, clock.now());
   const open = new Set<(reason: SignetError) => void>();
   let closed: SignetError | undefined;
-  return {
+  const gate: CallGate = {
     get open() {
       return open.size;
     },
-    admit() {
+    async admit(context) {
       if (bucket.take(clock.now()) === 0) return;
+      await gate.run(context, (signal) => clock.sleep(REFUSAL_MS, signal));
       throw exhausted(`no more than ${callsPerSecond} calls a second are answered on this socket`);
     },
     async run(context, work) {
@@ -69,6 +76,7 @@ export function callGate(limits: CallLimits, clock: Clock): CallGate {
       for (const interrupt of open) interrupt(closed);
     },
   };
+  return gate;
 }
 
 function exhausted(message: string): SignetError {

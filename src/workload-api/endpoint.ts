@@ -135,7 +135,7 @@ function addReflection(
   const answer = reflection([...shown, ...REFLECTION_SERVICES]);
   addService(server, service, {
     async serverReflectionInfo(requests, send, context) {
-      gate.admit();
+      await gate.admit(context);
       await gate.run(context, () => answer(requests, send));
     },
   });

@@ -69,7 +69,7 @@ async function admitted<T>(
       `security header missing from request: the metadata must hold "${SECURITY_HEADER}: true" once`,
     );
   }
-  gate.admit();
+  await gate.admit(context);
   return gate.run(context, work);
 }
 
