@@ -2,8 +2,11 @@
 import { run as ca } from "./ca.ts";
 import { run as issuer } from "./issuer.ts";
 import { run as registration } from "./registration.ts";
+import { run as workloadApi } from "./workload-api.ts";
 
-for (const bench of [ca, issuer, registration]) console.log(`${(await bench()).join("\n")}\n`);
+for (const bench of [ca, issuer, registration, workloadApi]) {
+  console.log(`${(await bench()).join("\n")}\n`);
+}
 console.log(
   "On an API server: node bench/registration-cluster.ts; on a cluster: node bench/cluster.ts",
 );

@@ -73,6 +73,8 @@ export async function run(): Promise<string[]> {
     }
     const idle = memory();
     const firstTimes = await ask(clients, { kind: "first-responses", sockets });
+    // The first round warms both processes up.
+    await ask(clients, { kind: "tokens", sockets });
     const cpuBefore = process.cpuUsage();
     const [rate = 0, calls = 1] = await ask(clients, { kind: "tokens", sockets });
     const { user, system } = process.cpuUsage(cpuBefore);

@@ -1,4 +1,5 @@
 import { createServer } from "node:net";
+import type { Duplex } from "node:stream";
 import type { DescService } from "@bufbuild/protobuf";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { ServerOptions } from "@grpc/grpc-js";
@@ -66,6 +67,8 @@ export interface EndpointDeps {
   readonly onError: CallObserver;
 }
 
+type Injector = ReturnType<Server["createConnectionInjector"]>;
+
 /** One volume's socket with the Workload API on it. */
 export interface Endpoint {
   readonly connections: number;
@@ -87,9 +90,15 @@ export async function openEndpoint(
 ): Promise<Endpoint> {
   const { limits, clock } = deps;
   const gate = callGate(limits, clock);
-  const server = grpcServer(source, gate, deps);
-  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const clients = connections(limits, (connection) => injector.injectConnection(connection), clock);
+  // Made for the first client: most volumes of a node never have one, and a socket alone costs next to nothing.
+  let injector: Injector | undefined;
+  const serve = (connection: Duplex): void => {
+    injector ??= grpcServer(source, gate, deps).createConnectionInjector(
+      ServerCredentials.createInsecure(),
+    );
+    injector.injectConnection(connection);
+  };
+  const clients = connections(limits, serve, clock);
   const listener = createServer((socket) => clients.add(socket));
   const file = await showSocket(listener, directory);
   return {
@@ -105,9 +114,9 @@ export async function openEndpoint(
       listener.close();
       gate.close(new SignetError("UNAVAILABLE", "the Workload API is closing; come again"));
       // Its own deadline, which would reset streams, must never come.
-      injector.drain(2 * CLOSE_GRACE_MS);
+      injector?.drain(2 * CLOSE_GRACE_MS);
       await clients.close(CLOSE_GRACE_MS);
-      injector.destroy();
+      injector?.destroy();
     },
   };
 }
