@@ -101,6 +101,8 @@ export async function openEndpoint(
   const clients = connections(limits, serve, clock);
   const listener = createServer((socket) => clients.add(socket));
   const file = await showSocket(listener, directory);
+  // Such as no more file descriptors: a client that cannot be taken in must not end the process.
+  listener.on("error", (error) => deps.onError("accept", error));
   return {
     get connections() {
       return clients.size;
