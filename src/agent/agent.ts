@@ -65,7 +65,7 @@ export function createAgent(options: AgentOptions): Agent {
   let running: Promise<unknown> = Promise.resolve();
   return {
     identities: {
-      attest: (pod, podToken, limits) => issue.attest(pod, podToken, limits),
+      attest: ({ pod }, podToken, limits) => issue.attest(pod, podToken, limits),
       adopt: (volume, current) => tracked.adopt(volume, current),
       forget: (volumeId) => tracked.forget(volumeId),
     },

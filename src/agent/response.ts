@@ -47,6 +47,8 @@ export function identityFrom(
     svids: svids.map((svid) => svidFrom(svid, { key, bundle, now: context.now })),
     privateKey: key.privateKey,
     bundle,
+    federatedBundles: [],
+    tokens: [],
   };
 }
 
@@ -65,7 +67,8 @@ export function bundleFrom(message: BundleMessage, trustDomain: TrustDomain): Bu
     return Buffer.from(der);
   });
   const { refreshHint } = message;
-  return { trustDomain, x509Authorities, sequence: Number(message.sequence), refreshHint };
+  const sequence = Number(message.sequence);
+  return { trustDomain, x509Authorities, jwtAuthorities: [], sequence, refreshHint };
 }
 
 interface SvidContext {
@@ -88,6 +91,7 @@ function svidFrom(message: SvidMessage, { key, bundle, now }: SvidContext): Issu
     hint: message.hint,
     entryId: message.entryId,
     revision: message.revision,
+    federatesWith: message.federatesWith,
   };
 }
 

@@ -15,6 +15,7 @@ export function journalBundle(journal: Journal, refreshHint: number): Bundle {
   return {
     trustDomain: journal.trustDomain,
     x509Authorities: [...unique.values()],
+    jwtAuthorities: [],
     sequence: journal.sequence,
     refreshHint,
   };

@@ -14,7 +14,7 @@ import type { CallObserver } from "../rpc/server.ts";
 import { checkSocketPath } from "../rpc/unix.ts";
 import { mountOf } from "./mount-table.ts";
 import type { Mounter } from "./mount.ts";
-import type { IdentitySink, IdentitySource } from "./ports.ts";
+import type { IdentitySink, IdentitySource, WorkloadSockets } from "./ports.ts";
 import { registrationHandlers } from "./registration.ts";
 import { identityHandlers, nodeHandlers } from "./service.ts";
 import { keepSocket } from "./socket-keeper.ts";
@@ -35,6 +35,7 @@ export interface CsiDriverDeps {
   readonly audience: string;
   /** Asked for when it is used, since the source itself needs the driver's sink. */
   readonly identities: () => IdentitySource;
+  readonly sockets: WorkloadSockets;
   readonly mounter: Mounter;
   readonly clock: Clock;
   readonly log: Log;
@@ -72,11 +73,11 @@ export function driverPaths({
  * folder or socket cannot be made; stopping removes the sockets and leaves every mount.
  */
 export function createCsiDriver(deps: CsiDriverDeps): CsiDriver {
-  const { config, identities, mounter, clock, log } = deps;
+  const { config, mounter, clock, log } = deps;
   const paths = driverPaths(config);
   const targets = createTargets(mounter, config.driverName);
   const states = createVolumeStateStore(paths.states);
-  const volumes = createVolumes({ podsDir: paths.pods, targets, states, identities, clock, log });
+  const volumes = createVolumes({ ...deps, podsDir: paths.pods, targets, states });
   const sockets: KeptSocket[] = [];
   const stopping = new AbortController();
   let collecting: Promise<void> = Promise.resolve();

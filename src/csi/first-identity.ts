@@ -41,7 +41,7 @@ export async function attestVolume(
   const noWait = wait === "brief";
   try {
     const until = noWait ? Math.min(deadline, clock.now() + BRIEF_MS) : deadline;
-    const answer = identities().attest(volume.pod, podToken, { deadline: until, noWait, signal });
+    const answer = identities().attest(volume, podToken, { deadline: until, noWait, signal });
     return await unlessAborted(answer, signal);
   } catch (error) {
     // Why the wait was ended says more than how the source took it.

@@ -12,21 +12,42 @@ export interface WorkloadPod {
 /** An X509-SVID with the fingerprint of the registration entry at the time of issue. */
 export interface IssuedSvid extends X509Svid {
   readonly revision: string;
+  /** Names of the foreign trust domains whose bundles go with it. */
+  readonly federatesWith: readonly string[];
 }
 
-/** What a volume shows: SVIDs of one pod that share one key, and the trust bundle. */
+/** A JWT-SVID of the default identity for one audience. */
+export interface FileToken {
+  readonly audience: string;
+  readonly spiffeId: string;
+  /** JWS compact serialization. */
+  readonly token: string;
+  /** Milliseconds since the epoch. */
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+}
+
+/** What a volume shows: SVIDs of one pod that share one key, what they are verified with, and tokens. */
 export interface WorkloadIdentity {
   /** The default SVID first; never empty. */
   readonly svids: readonly IssuedSvid[];
   /** PKCS#8 in DER. Never leaves the node. */
   readonly privateKey: Buffer;
   readonly bundle: Bundle;
+  /** Those that some SVID federates with, as far as they are known, by trust domain. */
+  readonly federatedBundles: readonly Bundle[];
+  /** One for each of the volume's audiences, in their order. */
+  readonly tokens: readonly FileToken[];
 }
 
 /** A volume that is or will be mounted. */
 export interface Volume {
   readonly id: string;
   readonly pod: WorkloadPod;
+  /** Audiences of the JWT-SVIDs that lie in the volume as files. */
+  readonly jwtAudiences: readonly string[];
+  /** What becomes of the files when the pod has no identity any more: they stay until they expire, or go at once. */
+  readonly removal: "keep" | "remove";
 }
 
 export interface AttestOptions {
@@ -40,10 +61,10 @@ export interface AttestOptions {
 /** What the CSI service needs from whoever gets identities. */
 export interface IdentitySource {
   /**
-   * The pod's first identity; waits for it until the deadline.
+   * The volume's first identity with its tokens; waits for it until the deadline.
    * Throws NO_IDENTITY, POD_GONE, PERMISSION_DENIED, UNAUTHENTICATED or UNAVAILABLE.
    */
-  attest(pod: WorkloadPod, podToken: string, options: AttestOptions): Promise<WorkloadIdentity>;
+  attest(volume: Volume, podToken: string, options: AttestOptions): Promise<WorkloadIdentity>;
   /** Keeps the volume's identity fresh from now on; without `current` it is fetched as soon as there is one. */
   adopt(volume: Volume, current: WorkloadIdentity | undefined): void;
   /** Stops looking after the volume; unknown ones are ignored. */
@@ -54,4 +75,14 @@ export interface IdentitySource {
 export interface IdentitySink {
   /** Replaces what the volume shows, at once and as a whole. Throws NOT_FOUND when the volume is gone. */
   write(volumeId: string, identity: WorkloadIdentity): Promise<void>;
+  /** Leaves the trust bundles and takes keys, SVIDs and tokens away. Throws NOT_FOUND when the volume is gone. */
+  clear(volumeId: string): Promise<void>;
+}
+
+/** The Workload API sockets of volumes; the volume's lock orders the calls for one volume. */
+export interface WorkloadSockets {
+  /** Shows the volume's socket in its folder; it may be shown already. Throws SYSTEM. */
+  open(volumeId: string, directory: string): Promise<void>;
+  /** Ends the socket and its clients before the volume goes; unknown volumes are ignored. */
+  close(volumeId: string): Promise<void>;
 }

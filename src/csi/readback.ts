@@ -42,9 +42,10 @@ export function parseIdentityFiles(
       hint: entry?.hint ?? "",
       entryId: entry?.entryId ?? "",
       revision: entry?.revision ?? "",
+      federatesWith: [],
     };
     const bundle = parseBundleDocument(readFile(BUNDLE_DOCUMENT).toString(), id.trustDomain);
-    return { svids: [svid], privateKey, bundle };
+    return { svids: [svid], privateKey, bundle, federatedBundles: [], tokens: [] };
   } catch (error) {
     if (error instanceof SignetError && error.code === "MALFORMED") throw error;
     // No cause: a parser's message may quote what it read.
@@ -57,6 +58,7 @@ function parseBundleDocument(text: string, trustDomain: TrustDomain): Bundle {
   return {
     trustDomain,
     x509Authorities: document.keys.map(({ x5c }) => Buffer.from(x5c[0] as string, "base64")),
+    jwtAuthorities: [],
     sequence: document.spiffe_sequence,
     refreshHint: document.spiffe_refresh_hint,
   };

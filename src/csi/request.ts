@@ -6,13 +6,11 @@ import type {
 } from "../rpc/gen/csi/v1/csi_pb.js";
 import { parseAttributes } from "./attributes.ts";
 import { podTokenOf } from "./pod-token.ts";
-import type { WorkloadPod } from "./ports.ts";
+import type { Volume, WorkloadPod } from "./ports.ts";
 
 /** A volume as kubelet asks for it. */
-export interface VolumeSpec {
-  readonly id: string;
+export interface VolumeSpec extends Volume {
   readonly target: string;
-  readonly pod: WorkloadPod;
   /** Group that may read the key files; undefined leaves them readable for all. */
   readonly gid: number | undefined;
   /** Start the pod without waiting for an identity. */
@@ -68,7 +66,10 @@ export function parsePublish(
     throw invalid(`target path ${JSON.stringify(target)} is not of the pod with UID ${pod.uid}`);
   }
   const podToken = podTokenOf({ secrets: request.secrets, volumeContext: context }, audience);
-  return { volume: { id, target, pod, ...attributes }, podToken };
+  return {
+    volume: { id, target, pod, jwtAudiences: [], removal: "keep", ...attributes },
+    podToken,
+  };
 }
 
 /** Checks a NodeUnpublishVolume request (CSI spec NodeUnpublishVolume). Throws INVALID_ARGUMENT. */

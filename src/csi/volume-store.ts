@@ -5,7 +5,7 @@ import { errorMessage, SignetError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import { currentGeneration, pruneGenerations, writePayload } from "./atomic-writer.ts";
 import { identityFiles } from "./layout.ts";
-import type { IdentitySource, WorkloadIdentity } from "./ports.ts";
+import type { IdentitySource, WorkloadIdentity, WorkloadSockets } from "./ports.ts";
 import { parseIdentityFiles } from "./readback.ts";
 import type { VolumeSpec } from "./request.ts";
 import type { Targets } from "./target.ts";
@@ -28,6 +28,7 @@ export interface VolumeDeps {
   readonly targets: Targets;
   readonly states: VolumeStateStore;
   readonly identities: () => IdentitySource;
+  readonly sockets: WorkloadSockets;
   readonly clock: Clock;
   readonly log: Log;
 }

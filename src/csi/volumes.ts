@@ -58,6 +58,12 @@ export function createVolumes(deps: VolumeDeps): Volumes {
         }
         await store.show(volume, identity);
       }),
+    clear: (id) =>
+      locked(context, { id, operation: "write" }, async () => {
+        const volume = store.records.get(id)?.state;
+        if (volume === undefined) throw new SignetError("NOT_FOUND", `volume ${id} is not mounted`);
+        await store.show(volume, undefined);
+      }),
     get: (id) => store.records.get(id),
     recover: () => recoverVolumes(context),
     collect: () => collectVolumes(context),
@@ -112,21 +118,23 @@ async function firstPublish(
   { volume, podToken }: PublishRequest,
   call: PublishCall,
 ): Promise<void> {
-  const { targets, store, identities, log } = context;
+  const { targets, store, identities, sockets, log } = context;
   const wait = volume.optional ? "brief" : "full";
   const identity = await attestVolume(context, { volume, podToken, wait }, call);
   if (call.signal.aborted) throw abortError(call.signal);
   try {
     await targets.mount(volume.target);
     await store.show(volume, identity);
+    identities().adopt(volume, identity);
+    await sockets.open(volume.id, volume.target);
   } catch (error) {
     identities().forget(volume.id);
+    await sockets.close(volume.id);
     const undone = await Promise.allSettled([targets.remove(volume.target), store.drop(volume.id)]);
     const failed = undone.some(({ status }) => status === "rejected");
     if (failed) log.error({ volume: volume.id }, "failed publish could not be undone");
     throw error;
   }
-  identities().adopt(volume, identity);
 }
 
 async function republish(
@@ -156,9 +164,10 @@ async function republish(
 }
 
 async function unpublish(
-  { targets, store, identities }: Context,
+  { targets, store, identities, sockets }: Context,
   { id, target }: UnpublishRequest,
 ): Promise<void> {
+  if (store.records.get(id)?.state.target === target) await sockets.close(id);
   await targets.remove(target);
   const known = store.records.get(id);
   if (known !== undefined && known.state.target !== target) return;

@@ -63,6 +63,8 @@ export function createIssuerService(deps: IssuerDeps): Service {
       answer(deps, { by: "renew", podUid: request.podUid, context }, (agent) =>
         renew(deps, request, agent),
       ),
+    issueJwt: () =>
+      Promise.reject(new SignetError("UNIMPLEMENTED", "this operator issues no JWT-SVIDs")),
     async watch(_request, send, context) {
       const agent = await authenticateAgent(deps, context);
       const expiry = new AbortController();

@@ -42,6 +42,7 @@ async function compose(context: Process): Promise<ServiceGroup> {
     version,
     audience: config.audience,
     identities: () => identities.identities,
+    sockets: { open: () => Promise.resolve(), close: () => Promise.resolve() },
     mounter: await createMounter(),
     clock,
     log: log.child({ component: "csi" }),

@@ -2,11 +2,25 @@ import { createPublicKey, X509Certificate } from "node:crypto";
 import { pemBlock } from "./pem.ts";
 import type { TrustDomain } from "./trust-domain.ts";
 
+/** A public key that verifies JWT-SVIDs: a JWK (RFC 7517 §4), found by its `kid`. */
+export interface JwtAuthority {
+  readonly kid: string;
+  readonly kty: string;
+  readonly alg?: string | undefined;
+  readonly crv?: string | undefined;
+  readonly x?: string | undefined;
+  readonly y?: string | undefined;
+  readonly n?: string | undefined;
+  readonly e?: string | undefined;
+}
+
 /** What a trust domain's SVIDs are verified with. */
 export interface Bundle {
   readonly trustDomain: TrustDomain;
   /** CA certificates in DER, oldest first. */
   readonly x509Authorities: readonly Buffer[];
+  /** Oldest first. */
+  readonly jwtAuthorities: readonly JwtAuthority[];
   /** Grows with every change of the bundle (Trust Domain and Bundle §4.1.2). */
   readonly sequence: number;
   /** Seconds between two looks of a consumer (Trust Domain and Bundle §4.1.3). */

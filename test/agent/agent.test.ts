@@ -11,6 +11,7 @@ import {
   advanceUntil,
   agentFiles,
   bundleOf,
+  volumeOf,
   entry,
   OPERATOR_ID,
   pod,
@@ -57,14 +58,14 @@ async function world<C extends Clock = ManualClock>(
     await until(() => agent.status().synced, "synced");
   }
   const attest = (podUid: string) =>
-    agent.identities.attest(pod(podUid), "pod-token", {
+    agent.identities.attest(volumeOf("volume", pod(podUid)), "pod-token", {
       deadline: clock.now() + 20_000,
       noWait: false,
       signal: new AbortController().signal,
     });
   const adopt = (volumeId: string, podUid: string, current?: WorkloadIdentity) => {
     if (current) agent.volumes.shown.set(volumeId, current);
-    agent.identities.adopt({ id: volumeId, pod: pod(podUid) }, current);
+    agent.identities.adopt(volumeOf(volumeId, pod(podUid)), current);
   };
   return { clock, operator, agent, volumes: agent.volumes, files, attest, adopt };
 }

@@ -6,7 +6,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import type { Clock } from "../../src/core/clock.ts";
 import { SignetError } from "../../src/core/errors.ts";
 import { silentLog } from "../../src/core/log.ts";
-import type { IdentitySink, WorkloadIdentity, WorkloadPod } from "../../src/csi/ports.ts";
+import type { IdentitySink, Volume, WorkloadIdentity, WorkloadPod } from "../../src/csi/ports.ts";
 import { createAgent } from "../../src/agent/agent.ts";
 import type { Agent } from "../../src/agent/agent.ts";
 import type { Bundle } from "../../src/spiffe/bundle.ts";
@@ -30,9 +30,21 @@ export function replaceFile(path: string, text: string): void {
   renameSync(`${path}.next`, path);
 }
 
+/** An identity without federation and tokens. */
+export function identityOf(svids: WorkloadIdentity["svids"]): WorkloadIdentity {
+  const privateKey = Buffer.from("key");
+  return { svids, privateKey, bundle: bundleOf([]), federatedBundles: [], tokens: [] };
+}
+
 export function bundleOf(authorities: readonly TestAuthority[], sequence = 1): Bundle {
   const x509Authorities = authorities.map(({ der }) => der);
-  return { trustDomain: TRUST_DOMAIN, x509Authorities, sequence, refreshHint: 300 };
+  return {
+    trustDomain: TRUST_DOMAIN,
+    x509Authorities,
+    jwtAuthorities: [],
+    sequence,
+    refreshHint: 300,
+  };
 }
 
 /** Bundle and token files of an agent in `dir`. */
@@ -72,6 +84,10 @@ export function pod(uid: string): WorkloadPod {
   return { uid, name: uid, namespace: "default", serviceAccount: "default" };
 }
 
+export function volumeOf(id: string, owner: WorkloadPod): Volume {
+  return { id, pod: owner, jwtAudiences: [], removal: "keep" };
+}
+
 export function entry(name: string, revision = "r1"): FakeEntry {
   return { entryId: `entry-${name}`, revision, spiffeId: `spiffe://test.local/${name}` };
 }
@@ -103,6 +119,11 @@ export function memoryVolumes(): MemoryVolumes {
       }
       volumes.shown.set(volumeId, identity);
       volumes.writes.push({ volumeId, identity });
+    },
+    async clear(volumeId) {
+      await Promise.resolve();
+      if (volumes.gone.has(volumeId)) throw new SignetError("NOT_FOUND", "volume is gone");
+      volumes.shown.delete(volumeId);
     },
   };
   return volumes;

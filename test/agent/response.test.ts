@@ -20,12 +20,18 @@ beforeAll(async () => {
   other = await testAuthority("second");
 });
 
+interface BundleInit {
+  readonly trustDomain?: string;
+  readonly x509Authorities?: Uint8Array[];
+  readonly sequence?: bigint;
+}
+
 interface Answer {
   signer?: TestAuthority;
   leaf?: Partial<LeafRequest>;
   spiffeId?: string;
   below?: readonly Buffer[];
-  bundle?: Partial<MessageInitShape<typeof BundleSchema>>;
+  bundle?: BundleInit;
 }
 
 async function answer({ signer = authority, leaf, spiffeId = WEB, below = [], bundle }: Answer) {
@@ -36,7 +42,7 @@ async function answer({ signer = authority, leaf, spiffeId = WEB, below = [], bu
   return create(IssueResponseSchema, { svids: [svid], bundle: bundleMessage(bundle) });
 }
 
-function bundleMessage(bundle: Answer["bundle"] = {}): MessageInitShape<typeof BundleSchema> {
+function bundleMessage(bundle: BundleInit = {}): MessageInitShape<typeof BundleSchema> {
   const x509Authorities = [authority.der];
   return { trustDomain: "test.local", x509Authorities, sequence: 5n, refreshHint: 300, ...bundle };
 }

@@ -10,11 +10,11 @@ import {
   renewed,
   withEntries,
 } from "../../src/agent/workload.ts";
-import { bundleOf, pod } from "./fixture.ts";
+import { identityOf, pod, volumeOf } from "./fixture.ts";
 
 const HOUR = 3_600_000;
 const at = (now: number) => ({ now, random: () => 0.5 });
-const volume = { id: "vol", pod: pod("pod") };
+const volume = volumeOf("vol", pod("pod"));
 
 function identity(issuedAt: number, ...entryIds: string[]): WorkloadIdentity {
   const svids = entryIds.map((entryId, i) => ({
@@ -25,8 +25,9 @@ function identity(issuedAt: number, ...entryIds: string[]): WorkloadIdentity {
     notBefore: issuedAt,
     notAfter: issuedAt + HOUR + i,
     hint: "",
+    federatesWith: [],
   }));
-  return { svids, privateKey: Buffer.from("key"), bundle: bundleOf([]) };
+  return identityOf(svids);
 }
 
 interface Ref {

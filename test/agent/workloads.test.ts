@@ -9,7 +9,7 @@ import { silentLog } from "../../src/core/log.ts";
 import type { WorkloadIdentity } from "../../src/csi/ports.ts";
 import type { Issuing } from "../../src/agent/issuing.ts";
 import { workloads } from "../../src/agent/workloads.ts";
-import { bundleOf, memoryVolumes, pod } from "./fixture.ts";
+import { identityOf, memoryVolumes, pod, volumeOf } from "./fixture.ts";
 
 const BACKDATING = 10_000;
 
@@ -47,8 +47,8 @@ function issuerOf(clock: Clock, options: { ttlMs: number; answerMs?: number }) {
       const now = clock.now();
       const validity = { notBefore: now - BACKDATING, notAfter: now + options.ttlMs };
       const names = { spiffeId: `spiffe://test.local/${podUid}`, entryId: podUid, revision: "r1" };
-      const svid = { ...names, ...validity, chain: [], hint: "" };
-      return { svids: [svid], privateKey: Buffer.from("key"), bundle: bundleOf([]) };
+      const svid = { ...names, ...validity, chain: [], hint: "", federatesWith: [] };
+      return identityOf([svid]);
     },
     renew: (async (podUid) => {
       issuer.calls += 1;
@@ -80,7 +80,7 @@ function node(options: { ttlMs: number; answerMs?: number; random?: () => number
   const add = (name: string): void => {
     const identity = issuer.identity(name);
     volumes.shown.set(name, identity);
-    tracked.adopt({ id: name, pod: pod(name) }, identity);
+    tracked.adopt(volumeOf(name, pod(name)), identity);
   };
   const ended = tracked.run(stop.signal);
   const end = async (): Promise<void> => {
@@ -148,7 +148,7 @@ test("a node with many pods renews at most 16 at once, what expires first in fro
     // Past its half-life: an agent that was away for long.
     const notAfter = clock.now() + 60_000 + ((i * 37) % 100) * 1000;
     const old = { ...svid, notBefore: clock.now() - 3_000_000, notAfter };
-    tracked.adopt({ id: name, pod: pod(name) }, { ...identity, svids: [old] });
+    tracked.adopt(volumeOf(name, pod(name)), { ...identity, svids: [old] });
   }
   await clock.advance(20_000);
   expect(issuer.most).toBe(16);

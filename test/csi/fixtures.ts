@@ -15,6 +15,7 @@ import type {
   Volume,
   WorkloadIdentity,
   WorkloadPod,
+  WorkloadSockets,
 } from "../../src/csi/ports.ts";
 import { parseTrustDomain } from "../../src/spiffe/trust-domain.ts";
 
@@ -95,14 +96,38 @@ export async function makeIdentity(options: IdentityOptions = {}): Promise<Workl
         hint: options.hint ?? "",
         entryId: options.entryId ?? "entry-1",
         revision: options.revision ?? "r1",
+        federatesWith: [],
       },
     ],
     privateKey,
     bundle: {
       trustDomain: parseTrustDomain("example.org"),
       x509Authorities: [Buffer.from(ca.certificate.rawData)],
+      jwtAuthorities: [],
       sequence: 7,
       refreshHint: 300,
+    },
+    federatedBundles: [],
+    tokens: [],
+  };
+}
+
+/** Sockets in memory: the folder of each that is shown. */
+export interface MemorySockets extends WorkloadSockets {
+  readonly shown: Map<string, string>;
+}
+
+export function memorySockets(): MemorySockets {
+  const shown = new Map<string, string>();
+  return {
+    shown,
+    async open(volumeId, directory) {
+      await Promise.resolve();
+      shown.set(volumeId, directory);
+    },
+    async close(volumeId) {
+      await Promise.resolve();
+      shown.delete(volumeId);
     },
   };
 }
@@ -124,7 +149,7 @@ export function scriptedSource(identity?: WorkloadIdentity): ScriptedSource {
     attested: [],
     adopted: new Map(),
     forgotten: [],
-    attest(pod, token, options) {
+    attest({ pod }, token, options) {
       source.attested.push({ pod, token, options });
       return source.answer(pod, options);
     },

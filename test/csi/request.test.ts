@@ -58,6 +58,8 @@ test("a request of kubelet becomes a volume and a token", () => {
       pod: { uid: "uid-1", name: "web-0", namespace: "shop", serviceAccount: "web" },
       gid: undefined,
       optional: false,
+      jwtAudiences: [],
+      removal: "keep",
     },
     podToken: "from-context",
   });

@@ -21,6 +21,8 @@ const state = (id: string, change: Partial<VolumeState> = {}): VolumeState => ({
   pod: { uid: "uid-1", name: "web-0", namespace: "shop", serviceAccount: "web" },
   gid: undefined,
   optional: false,
+  jwtAudiences: [],
+  removal: "keep",
   entries: [{ entryId: "e", revision: "r", spiffeId: "spiffe://example.org/a", hint: "h" }],
   ...change,
 });
@@ -91,6 +93,8 @@ test("every state is read as it was written", () => {
     pod,
     gid: fc.option(fc.nat(), { nil: undefined }),
     optional: fc.boolean(),
+    jwtAudiences: fc.constant([]),
+    removal: fc.constant("keep" as const),
     entries: fc.array(entry),
   });
   fc.assert(

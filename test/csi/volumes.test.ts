@@ -14,11 +14,12 @@ import {
   makeIdentity,
   makePod,
   makeSandbox,
+  memorySockets,
   recordingLog,
   scriptedSource,
   waitForAbort,
 } from "./fixtures.ts";
-import type { Sandbox, ScriptedSource } from "./fixtures.ts";
+import type { MemorySockets, Sandbox, ScriptedSource } from "./fixtures.ts";
 
 const DRIVER = "csi.spiffe.io";
 const HOUR = 3_600_000;
@@ -26,6 +27,7 @@ const HOUR = 3_600_000;
 let sandbox: Sandbox;
 let clock: ManualClock;
 let source: ScriptedSource;
+let sockets: MemorySockets;
 let volumes: Volumes;
 let podsDir: string;
 beforeEach(async () => {
@@ -34,6 +36,7 @@ beforeEach(async () => {
   mkdirSync(podsDir);
   clock = manualClock(Date.now());
   source = scriptedSource(await makeIdentity());
+  sockets = memorySockets();
   volumes = start();
 });
 afterEach(async () => {
@@ -48,6 +51,7 @@ function start(log = recordingLog()): Volumes {
     targets: createTargets(sandbox.mounter, DRIVER),
     states: createVolumeStateStore(join(sandbox.dir, "volumes")),
     identities: () => source,
+    sockets,
     clock,
     log,
   });
@@ -57,7 +61,16 @@ function newVolume(change: { optional?: boolean; gid?: number } = {}) {
   const pod = makePod();
   const target = join(podsDir, pod.uid, "volumes/kubernetes.io~csi/spiffe/mount");
   mkdirSync(dirname(target), { recursive: true });
-  return { id: `csi-${pod.uid}`, target, pod, gid: undefined, optional: false, ...change };
+  return {
+    id: `csi-${pod.uid}`,
+    target,
+    pod,
+    gid: undefined,
+    optional: false,
+    jwtAudiences: [],
+    removal: "keep" as const,
+    ...change,
+  };
 }
 type TestVolume = ReturnType<typeof newVolume>;
 
@@ -102,6 +115,7 @@ describe("a first publish", () => {
     expect(readFile(volume, "tls.key")).toContain("BEGIN PRIVATE KEY");
     expect(stateFiles()).toHaveLength(1);
     expect(source.adopted.get(volume.id)?.current?.svids[0]?.entryId).toBe("entry-1");
+    expect(sockets.shown).toEqual(new Map([[volume.id, volume.target]]));
   });
 
   test("mounts nothing while it waits", async () => {

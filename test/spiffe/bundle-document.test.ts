@@ -69,6 +69,7 @@ describe("a SPIFFE bundle document", () => {
     const text = bundleDocument({
       trustDomain: PARTNER,
       x509Authorities: [ec.der, rsa.der],
+      jwtAuthorities: [],
       sequence: 3,
       refreshHint: 60,
     });

@@ -83,6 +83,13 @@ export declare type IssueResponse = Message<"signet.agent.v1.IssueResponse"> & {
    * @generated from field: signet.agent.v1.Bundle bundle = 2;
    */
   bundle?: Bundle | undefined;
+
+  /**
+   * The foreign bundles that some of the SVIDs federate with, as far as they are known.
+   *
+   * @generated from field: repeated signet.agent.v1.Bundle federated_bundles = 3;
+   */
+  federatedBundles: Bundle[];
 };
 
 /**
@@ -90,6 +97,106 @@ export declare type IssueResponse = Message<"signet.agent.v1.IssueResponse"> & {
  * Use `create(IssueResponseSchema)` to create a new message.
  */
 export declare const IssueResponseSchema: GenMessage<IssueResponse>;
+
+/**
+ * @generated from message signet.agent.v1.IssueJwtRequest
+ */
+export declare type IssueJwtRequest = Message<"signet.agent.v1.IssueJwtRequest"> & {
+  /**
+   * @generated from field: string pod_uid = 1;
+   */
+  podUid: string;
+
+  /**
+   * All in each token's `aud`; at least one.
+   *
+   * @generated from field: repeated string audiences = 2;
+   */
+  audiences: string[];
+
+  /**
+   * One of the pod's identities; empty for all of them.
+   *
+   * @generated from field: string spiffe_id = 3;
+   */
+  spiffeId: string;
+};
+
+/**
+ * Describes the message signet.agent.v1.IssueJwtRequest.
+ * Use `create(IssueJwtRequestSchema)` to create a new message.
+ */
+export declare const IssueJwtRequestSchema: GenMessage<IssueJwtRequest>;
+
+/**
+ * @generated from message signet.agent.v1.IssueJwtResponse
+ */
+export declare type IssueJwtResponse = Message<"signet.agent.v1.IssueJwtResponse"> & {
+  /**
+   * The default identity's first; never empty.
+   *
+   * @generated from field: repeated signet.agent.v1.JwtSvid svids = 1;
+   */
+  svids: JwtSvid[];
+};
+
+/**
+ * Describes the message signet.agent.v1.IssueJwtResponse.
+ * Use `create(IssueJwtResponseSchema)` to create a new message.
+ */
+export declare const IssueJwtResponseSchema: GenMessage<IssueJwtResponse>;
+
+/**
+ * @generated from message signet.agent.v1.JwtSvid
+ */
+export declare type JwtSvid = Message<"signet.agent.v1.JwtSvid"> & {
+  /**
+   * @generated from field: string entry_id = 1;
+   */
+  entryId: string;
+
+  /**
+   * @generated from field: string spiffe_id = 2;
+   */
+  spiffeId: string;
+
+  /**
+   * JWS compact serialization.
+   *
+   * @generated from field: string token = 3;
+   */
+  token: string;
+
+  /**
+   * @generated from field: string hint = 4;
+   */
+  hint: string;
+
+  /**
+   * Milliseconds since the Unix epoch.
+   *
+   * @generated from field: int64 issued_at = 5;
+   */
+  issuedAt: bigint;
+
+  /**
+   * @generated from field: int64 expires_at = 6;
+   */
+  expiresAt: bigint;
+
+  /**
+   * Fingerprint of the entry's content when this was issued; see Entry.
+   *
+   * @generated from field: string revision = 7;
+   */
+  revision: string;
+};
+
+/**
+ * Describes the message signet.agent.v1.JwtSvid.
+ * Use `create(JwtSvidSchema)` to create a new message.
+ */
+export declare const JwtSvidSchema: GenMessage<JwtSvid>;
 
 /**
  * @generated from message signet.agent.v1.X509Svid
@@ -135,6 +242,13 @@ export declare type X509Svid = Message<"signet.agent.v1.X509Svid"> & {
    * @generated from field: string revision = 7;
    */
   revision: string;
+
+  /**
+   * Names of the foreign trust domains whose bundles go with it.
+   *
+   * @generated from field: repeated string federates_with = 8;
+   */
+  federatesWith: string[];
 };
 
 /**
@@ -170,6 +284,11 @@ export declare type Bundle = Message<"signet.agent.v1.Bundle"> & {
    * @generated from field: uint32 refresh_hint = 4;
    */
   refreshHint: number;
+
+  /**
+   * @generated from field: repeated signet.agent.v1.JwtAuthority jwt_authorities = 5;
+   */
+  jwtAuthorities: JwtAuthority[];
 };
 
 /**
@@ -177,6 +296,38 @@ export declare type Bundle = Message<"signet.agent.v1.Bundle"> & {
  * Use `create(BundleSchema)` to create a new message.
  */
 export declare const BundleSchema: GenMessage<Bundle>;
+
+/**
+ * A public key that verifies JWT-SVIDs.
+ *
+ * @generated from message signet.agent.v1.JwtAuthority
+ */
+export declare type JwtAuthority = Message<"signet.agent.v1.JwtAuthority"> & {
+  /**
+   * @generated from field: string key_id = 1;
+   */
+  keyId: string;
+
+  /**
+   * DER SubjectPublicKeyInfo.
+   *
+   * @generated from field: bytes public_key = 2;
+   */
+  publicKey: Uint8Array;
+
+  /**
+   * JWS algorithm such as ES256; empty when the bundle did not say.
+   *
+   * @generated from field: string algorithm = 3;
+   */
+  algorithm: string;
+};
+
+/**
+ * Describes the message signet.agent.v1.JwtAuthority.
+ * Use `create(JwtAuthoritySchema)` to create a new message.
+ */
+export declare const JwtAuthoritySchema: GenMessage<JwtAuthority>;
 
 /**
  * @generated from message signet.agent.v1.WatchRequest
@@ -217,12 +368,28 @@ export declare type NodeUpdate = Message<"signet.agent.v1.NodeUpdate"> & {
     case: "pod";
   } | {
     /**
-     * All pods that have an identity were said: those not named have none.
+     * All pods that have an identity, and all foreign bundles, were said: those not named have none.
      *
      * @generated from field: signet.agent.v1.Synced synced = 3;
      */
     value: Synced;
     case: "synced";
+  } | {
+    /**
+     * A foreign bundle that some ClusterFederatedTrustDomain brings.
+     *
+     * @generated from field: signet.agent.v1.Bundle federated_bundle = 4;
+     */
+    value: Bundle;
+    case: "federatedBundle";
+  } | {
+    /**
+     * Name of a trust domain whose bundle is no longer known.
+     *
+     * @generated from field: string federated_bundle_gone = 5;
+     */
+    value: string;
+    case: "federatedBundleGone";
   } | { case: undefined; value?: undefined };
 };
 
@@ -319,8 +486,18 @@ export declare const Issuer: GenService<{
     output: typeof IssueResponseSchema;
   },
   /**
+   * JWT-SVIDs for the identities of a pod that runs on the agent's node.
+   *
+   * @generated from rpc signet.agent.v1.Issuer.IssueJwt
+   */
+  issueJwt: {
+    methodKind: "unary";
+    input: typeof IssueJwtRequestSchema;
+    output: typeof IssueJwtResponseSchema;
+  },
+  /**
    * What the node has to know, pushed as it changes: first a bundle, then every pod of the node that
-   * has an identity, then `synced`; afterwards only changes.
+   * has an identity and every foreign bundle, then `synced`; afterwards only changes.
    *
    * @generated from rpc signet.agent.v1.Issuer.Watch
    */

@@ -8,7 +8,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
  * Describes the file signet/agent/v1/agent.proto.
  */
 export const file_signet_agent_v1_agent = /*@__PURE__*/
-  fileDesc("ChtzaWduZXQvYWdlbnQvdjEvYWdlbnQucHJvdG8SD3NpZ25ldC5hZ2VudC52MSJYCg1BdHRlc3RSZXF1ZXN0Eg8KB3BvZF91aWQYASABKAkSEQoJcG9kX3Rva2VuGAIgASgJEhIKCnB1YmxpY19rZXkYAyABKAwSDwoHbm9fd2FpdBgEIAEoCCIzCgxSZW5ld1JlcXVlc3QSDwoHcG9kX3VpZBgBIAEoCRISCgpwdWJsaWNfa2V5GAIgASgMImIKDUlzc3VlUmVzcG9uc2USKAoFc3ZpZHMYASADKAsyGS5zaWduZXQuYWdlbnQudjEuWDUwOVN2aWQSJwoGYnVuZGxlGAIgASgLMhcuc2lnbmV0LmFnZW50LnYxLkJ1bmRsZSKFAQoIWDUwOVN2aWQSEAoIZW50cnlfaWQYASABKAkSEQoJc3BpZmZlX2lkGAIgASgJEg0KBWNoYWluGAMgAygMEhIKCm5vdF9iZWZvcmUYBCABKAMSEQoJbm90X2FmdGVyGAUgASgDEgwKBGhpbnQYBiABKAkSEAoIcmV2aXNpb24YByABKAkiYAoGQnVuZGxlEhQKDHRydXN0X2RvbWFpbhgBIAEoCRIYChB4NTA5X2F1dGhvcml0aWVzGAIgAygMEhAKCHNlcXVlbmNlGAMgASgEEhQKDHJlZnJlc2hfaGludBgEIAEoDSIlCgxXYXRjaFJlcXVlc3QSFQoNYWdlbnRfdmVyc2lvbhgBIAEoCSKYAQoKTm9kZVVwZGF0ZRIpCgZidW5kbGUYASABKAsyFy5zaWduZXQuYWdlbnQudjEuQnVuZGxlSAASKgoDcG9kGAIgASgLMhsuc2lnbmV0LmFnZW50LnYxLlBvZEVudHJpZXNIABIpCgZzeW5jZWQYAyABKAsyFy5zaWduZXQuYWdlbnQudjEuU3luY2VkSABCCAoGdXBkYXRlIkYKClBvZEVudHJpZXMSDwoHcG9kX3VpZBgBIAEoCRInCgdlbnRyaWVzGAIgAygLMhYuc2lnbmV0LmFnZW50LnYxLkVudHJ5IisKBUVudHJ5EhAKCGVudHJ5X2lkGAEgASgJEhAKCHJldmlzaW9uGAIgASgJIggKBlN5bmNlZDLhAQoGSXNzdWVyEkgKBkF0dGVzdBIeLnNpZ25ldC5hZ2VudC52MS5BdHRlc3RSZXF1ZXN0Gh4uc2lnbmV0LmFnZW50LnYxLklzc3VlUmVzcG9uc2USRgoFUmVuZXcSHS5zaWduZXQuYWdlbnQudjEuUmVuZXdSZXF1ZXN0Gh4uc2lnbmV0LmFnZW50LnYxLklzc3VlUmVzcG9uc2USRQoFV2F0Y2gSHS5zaWduZXQuYWdlbnQudjEuV2F0Y2hSZXF1ZXN0Ghsuc2lnbmV0LmFnZW50LnYxLk5vZGVVcGRhdGUwAWIGcHJvdG8z");
+  fileDesc("ChtzaWduZXQvYWdlbnQvdjEvYWdlbnQucHJvdG8SD3NpZ25ldC5hZ2VudC52MSJYCg1BdHRlc3RSZXF1ZXN0Eg8KB3BvZF91aWQYASABKAkSEQoJcG9kX3Rva2VuGAIgASgJEhIKCnB1YmxpY19rZXkYAyABKAwSDwoHbm9fd2FpdBgEIAEoCCIzCgxSZW5ld1JlcXVlc3QSDwoHcG9kX3VpZBgBIAEoCRISCgpwdWJsaWNfa2V5GAIgASgMIpYBCg1Jc3N1ZVJlc3BvbnNlEigKBXN2aWRzGAEgAygLMhkuc2lnbmV0LmFnZW50LnYxLlg1MDlTdmlkEicKBmJ1bmRsZRgCIAEoCzIXLnNpZ25ldC5hZ2VudC52MS5CdW5kbGUSMgoRZmVkZXJhdGVkX2J1bmRsZXMYAyADKAsyFy5zaWduZXQuYWdlbnQudjEuQnVuZGxlIkgKD0lzc3VlSnd0UmVxdWVzdBIPCgdwb2RfdWlkGAEgASgJEhEKCWF1ZGllbmNlcxgCIAMoCRIRCglzcGlmZmVfaWQYAyABKAkiOwoQSXNzdWVKd3RSZXNwb25zZRInCgVzdmlkcxgBIAMoCzIYLnNpZ25ldC5hZ2VudC52MS5Kd3RTdmlkIoQBCgdKd3RTdmlkEhAKCGVudHJ5X2lkGAEgASgJEhEKCXNwaWZmZV9pZBgCIAEoCRINCgV0b2tlbhgDIAEoCRIMCgRoaW50GAQgASgJEhEKCWlzc3VlZF9hdBgFIAEoAxISCgpleHBpcmVzX2F0GAYgASgDEhAKCHJldmlzaW9uGAcgASgJIp0BCghYNTA5U3ZpZBIQCghlbnRyeV9pZBgBIAEoCRIRCglzcGlmZmVfaWQYAiABKAkSDQoFY2hhaW4YAyADKAwSEgoKbm90X2JlZm9yZRgEIAEoAxIRCglub3RfYWZ0ZXIYBSABKAMSDAoEaGludBgGIAEoCRIQCghyZXZpc2lvbhgHIAEoCRIWCg5mZWRlcmF0ZXNfd2l0aBgIIAMoCSKYAQoGQnVuZGxlEhQKDHRydXN0X2RvbWFpbhgBIAEoCRIYChB4NTA5X2F1dGhvcml0aWVzGAIgAygMEhAKCHNlcXVlbmNlGAMgASgEEhQKDHJlZnJlc2hfaGludBgEIAEoDRI2Cg9qd3RfYXV0aG9yaXRpZXMYBSADKAsyHS5zaWduZXQuYWdlbnQudjEuSnd0QXV0aG9yaXR5IkUKDEp3dEF1dGhvcml0eRIOCgZrZXlfaWQYASABKAkSEgoKcHVibGljX2tleRgCIAEoDBIRCglhbGdvcml0aG0YAyABKAkiJQoMV2F0Y2hSZXF1ZXN0EhUKDWFnZW50X3ZlcnNpb24YASABKAki7gEKCk5vZGVVcGRhdGUSKQoGYnVuZGxlGAEgASgLMhcuc2lnbmV0LmFnZW50LnYxLkJ1bmRsZUgAEioKA3BvZBgCIAEoCzIbLnNpZ25ldC5hZ2VudC52MS5Qb2RFbnRyaWVzSAASKQoGc3luY2VkGAMgASgLMhcuc2lnbmV0LmFnZW50LnYxLlN5bmNlZEgAEjMKEGZlZGVyYXRlZF9idW5kbGUYBCABKAsyFy5zaWduZXQuYWdlbnQudjEuQnVuZGxlSAASHwoVZmVkZXJhdGVkX2J1bmRsZV9nb25lGAUgASgJSABCCAoGdXBkYXRlIkYKClBvZEVudHJpZXMSDwoHcG9kX3VpZBgBIAEoCRInCgdlbnRyaWVzGAIgAygLMhYuc2lnbmV0LmFnZW50LnYxLkVudHJ5IisKBUVudHJ5EhAKCGVudHJ5X2lkGAEgASgJEhAKCHJldmlzaW9uGAIgASgJIggKBlN5bmNlZDKyAgoGSXNzdWVyEkgKBkF0dGVzdBIeLnNpZ25ldC5hZ2VudC52MS5BdHRlc3RSZXF1ZXN0Gh4uc2lnbmV0LmFnZW50LnYxLklzc3VlUmVzcG9uc2USRgoFUmVuZXcSHS5zaWduZXQuYWdlbnQudjEuUmVuZXdSZXF1ZXN0Gh4uc2lnbmV0LmFnZW50LnYxLklzc3VlUmVzcG9uc2USTwoISXNzdWVKd3QSIC5zaWduZXQuYWdlbnQudjEuSXNzdWVKd3RSZXF1ZXN0GiEuc2lnbmV0LmFnZW50LnYxLklzc3VlSnd0UmVzcG9uc2USRQoFV2F0Y2gSHS5zaWduZXQuYWdlbnQudjEuV2F0Y2hSZXF1ZXN0Ghsuc2lnbmV0LmFnZW50LnYxLk5vZGVVcGRhdGUwAWIGcHJvdG8z");
 
 /**
  * Describes the message signet.agent.v1.AttestRequest.
@@ -32,53 +32,81 @@ export const IssueResponseSchema = /*@__PURE__*/
   messageDesc(file_signet_agent_v1_agent, 2);
 
 /**
+ * Describes the message signet.agent.v1.IssueJwtRequest.
+ * Use `create(IssueJwtRequestSchema)` to create a new message.
+ */
+export const IssueJwtRequestSchema = /*@__PURE__*/
+  messageDesc(file_signet_agent_v1_agent, 3);
+
+/**
+ * Describes the message signet.agent.v1.IssueJwtResponse.
+ * Use `create(IssueJwtResponseSchema)` to create a new message.
+ */
+export const IssueJwtResponseSchema = /*@__PURE__*/
+  messageDesc(file_signet_agent_v1_agent, 4);
+
+/**
+ * Describes the message signet.agent.v1.JwtSvid.
+ * Use `create(JwtSvidSchema)` to create a new message.
+ */
+export const JwtSvidSchema = /*@__PURE__*/
+  messageDesc(file_signet_agent_v1_agent, 5);
+
+/**
  * Describes the message signet.agent.v1.X509Svid.
  * Use `create(X509SvidSchema)` to create a new message.
  */
 export const X509SvidSchema = /*@__PURE__*/
-  messageDesc(file_signet_agent_v1_agent, 3);
+  messageDesc(file_signet_agent_v1_agent, 6);
 
 /**
  * Describes the message signet.agent.v1.Bundle.
  * Use `create(BundleSchema)` to create a new message.
  */
 export const BundleSchema = /*@__PURE__*/
-  messageDesc(file_signet_agent_v1_agent, 4);
+  messageDesc(file_signet_agent_v1_agent, 7);
+
+/**
+ * Describes the message signet.agent.v1.JwtAuthority.
+ * Use `create(JwtAuthoritySchema)` to create a new message.
+ */
+export const JwtAuthoritySchema = /*@__PURE__*/
+  messageDesc(file_signet_agent_v1_agent, 8);
 
 /**
  * Describes the message signet.agent.v1.WatchRequest.
  * Use `create(WatchRequestSchema)` to create a new message.
  */
 export const WatchRequestSchema = /*@__PURE__*/
-  messageDesc(file_signet_agent_v1_agent, 5);
+  messageDesc(file_signet_agent_v1_agent, 9);
 
 /**
  * Describes the message signet.agent.v1.NodeUpdate.
  * Use `create(NodeUpdateSchema)` to create a new message.
  */
 export const NodeUpdateSchema = /*@__PURE__*/
-  messageDesc(file_signet_agent_v1_agent, 6);
+  messageDesc(file_signet_agent_v1_agent, 10);
 
 /**
  * Describes the message signet.agent.v1.PodEntries.
  * Use `create(PodEntriesSchema)` to create a new message.
  */
 export const PodEntriesSchema = /*@__PURE__*/
-  messageDesc(file_signet_agent_v1_agent, 7);
+  messageDesc(file_signet_agent_v1_agent, 11);
 
 /**
  * Describes the message signet.agent.v1.Entry.
  * Use `create(EntrySchema)` to create a new message.
  */
 export const EntrySchema = /*@__PURE__*/
-  messageDesc(file_signet_agent_v1_agent, 8);
+  messageDesc(file_signet_agent_v1_agent, 12);
 
 /**
  * Describes the message signet.agent.v1.Synced.
  * Use `create(SyncedSchema)` to create a new message.
  */
 export const SyncedSchema = /*@__PURE__*/
-  messageDesc(file_signet_agent_v1_agent, 9);
+  messageDesc(file_signet_agent_v1_agent, 13);
 
 /**
  * What an agent may ask of an operator. Every call carries the agent's own projected service-account
