@@ -68,6 +68,7 @@ export function createAgent(options: AgentOptions): Agent {
       attest: ({ pod }, podToken, limits) => issue.attest(pod, podToken, limits),
       adopt: (volume, current) => tracked.adopt(volume, current),
       forget: (volumeId) => tracked.forget(volumeId),
+      addressOf: () => undefined,
     },
     start() {
       const { signal } = stopping;

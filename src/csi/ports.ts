@@ -1,3 +1,4 @@
+import type { KeyType } from "../ca/key-pair.ts";
 import type { Bundle } from "../spiffe/bundle.ts";
 import type { X509Svid } from "../spiffe/svid.ts";
 
@@ -46,6 +47,8 @@ export interface Volume {
   readonly pod: WorkloadPod;
   /** Audiences of the JWT-SVIDs that lie in the volume as files. */
   readonly jwtAudiences: readonly string[];
+  /** Of the SVIDs' key. */
+  readonly keyType: KeyType;
   /** What becomes of the files when the pod has no identity any more: they stay until they expire, or go at once. */
   readonly removal: "keep" | "remove";
 }
@@ -69,6 +72,8 @@ export interface IdentitySource {
   adopt(volume: Volume, current: WorkloadIdentity | undefined): void;
   /** Stops looking after the volume; unknown ones are ignored. */
   forget(volumeId: string): void;
+  /** The pod's IP address as the operator knows it; undefined before there is one. */
+  addressOf(podUid: string): string | undefined;
 }
 
 /** What a renewal needs from whoever owns the volumes. */

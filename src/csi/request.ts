@@ -67,7 +67,15 @@ export function parsePublish(
   }
   const podToken = podTokenOf({ secrets: request.secrets, volumeContext: context }, audience);
   return {
-    volume: { id, target, pod, jwtAudiences: [], removal: "keep", ...attributes },
+    volume: {
+      id,
+      target,
+      pod,
+      jwtAudiences: [],
+      keyType: "ec-p256",
+      removal: "keep",
+      ...attributes,
+    },
     podToken,
   };
 }

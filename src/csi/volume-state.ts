@@ -131,7 +131,7 @@ export function decodeState(json: string): VolumeState | undefined {
   const parsed = stateSchema.safeParse(value);
   if (!parsed.success) return undefined;
   const { version: _, gid, ...state } = parsed.data;
-  return { ...state, gid, jwtAudiences: [], removal: "keep" };
+  return { ...state, gid, jwtAudiences: [], keyType: "ec-p256", removal: "keep" };
 }
 
 function isOtherVersion(json: string): boolean {

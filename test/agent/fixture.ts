@@ -85,7 +85,7 @@ export function pod(uid: string): WorkloadPod {
 }
 
 export function volumeOf(id: string, owner: WorkloadPod): Volume {
-  return { id, pod: owner, jwtAudiences: [], removal: "keep" };
+  return { id, pod: owner, jwtAudiences: [], keyType: "ec-p256", removal: "keep" };
 }
 
 export function entry(name: string, revision = "r1"): FakeEntry {

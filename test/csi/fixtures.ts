@@ -156,6 +156,7 @@ export function scriptedSource(identity?: WorkloadIdentity): ScriptedSource {
     adopt(volume, current) {
       source.adopted.set(volume.id, { volume, current });
     },
+    addressOf: () => undefined,
     forget(id) {
       source.adopted.delete(id);
       source.forgotten.push(id);

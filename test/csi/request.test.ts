@@ -59,6 +59,7 @@ test("a request of kubelet becomes a volume and a token", () => {
       gid: undefined,
       optional: false,
       jwtAudiences: [],
+      keyType: "ec-p256",
       removal: "keep",
     },
     podToken: "from-context",

@@ -22,6 +22,7 @@ const state = (id: string, change: Partial<VolumeState> = {}): VolumeState => ({
   gid: undefined,
   optional: false,
   jwtAudiences: [],
+  keyType: "ec-p256",
   removal: "keep",
   entries: [{ entryId: "e", revision: "r", spiffeId: "spiffe://example.org/a", hint: "h" }],
   ...change,
@@ -94,6 +95,7 @@ test("every state is read as it was written", () => {
     gid: fc.option(fc.nat(), { nil: undefined }),
     optional: fc.boolean(),
     jwtAudiences: fc.constant([]),
+    keyType: fc.constant("ec-p256" as const),
     removal: fc.constant("keep" as const),
     entries: fc.array(entry),
   });

@@ -68,6 +68,7 @@ function newVolume(change: { optional?: boolean; gid?: number } = {}) {
     gid: undefined,
     optional: false,
     jwtAudiences: [],
+    keyType: "ec-p256" as const,
     removal: "keep" as const,
     ...change,
   };

@@ -90,6 +90,13 @@ export declare type IssueResponse = Message<"signet.agent.v1.IssueResponse"> & {
    * @generated from field: repeated signet.agent.v1.Bundle federated_bundles = 3;
    */
   federatedBundles: Bundle[];
+
+  /**
+   * The pod's address; empty before it has one.
+   *
+   * @generated from field: string pod_ip = 4;
+   */
+  podIp: string;
 };
 
 /**
@@ -414,6 +421,13 @@ export declare type PodEntries = Message<"signet.agent.v1.PodEntries"> & {
    * @generated from field: repeated signet.agent.v1.Entry entries = 2;
    */
   entries: Entry[];
+
+  /**
+   * The pod's address; empty before it has one.
+   *
+   * @generated from field: string pod_ip = 3;
+   */
+  podIp: string;
 };
 
 /**
