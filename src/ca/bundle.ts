@@ -1,11 +1,12 @@
 import type { Bundle } from "../spiffe/bundle.ts";
 import { parsePem } from "../spiffe/pem.ts";
-import { x509Authorities } from "./journal.ts";
+import { authoritiesOf, x509Authorities } from "./journal.ts";
 import type { Journal } from "./journal.ts";
+import { loadJwtAuthority } from "./jwt-authority.ts";
 
 /**
- * The bundle that a journal publishes: the roots of every X.509 authority in it, prepared ones included,
- * oldest first, each once. `refreshHint` is in seconds.
+ * The bundle that a journal publishes: the roots of every X.509 authority in it and the key of every JWT authority,
+ * prepared ones included, oldest first, each once. `refreshHint` is in seconds.
  */
 export function journalBundle(journal: Journal, refreshHint: number): Bundle {
   const roots = x509Authorities(journal)
@@ -15,7 +16,9 @@ export function journalBundle(journal: Journal, refreshHint: number): Bundle {
   return {
     trustDomain: journal.trustDomain,
     x509Authorities: [...unique.values()],
-    jwtAuthorities: [],
+    jwtAuthorities: authoritiesOf(journal, "jwt").map(
+      (record) => loadJwtAuthority(record).verifier,
+    ),
     sequence: journal.sequence,
     refreshHint,
   };

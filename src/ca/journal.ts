@@ -3,10 +3,18 @@ import { isSignetError, SignetError } from "../core/errors.ts";
 import { parseTrustDomain } from "../spiffe/trust-domain.ts";
 import type { TrustDomain } from "../spiffe/trust-domain.ts";
 import { loadX509Authority } from "./authority.ts";
-import { x509AuthorityRecordSchema } from "./record.ts";
-import type { AuthorityStatus, ForeignAuthorityRecord, X509AuthorityRecord } from "./record.ts";
+import { loadJwtAuthority } from "./jwt-authority.ts";
+import { jwtAuthorityRecordSchema, x509AuthorityRecordSchema } from "./record.ts";
+import type {
+  AuthorityKind,
+  AuthorityRecords,
+  AuthorityStatus,
+  ForeignAuthorityRecord,
+  KnownAuthorityRecord,
+  X509AuthorityRecord,
+} from "./record.ts";
 
-export type AuthorityRecord = X509AuthorityRecord | ForeignAuthorityRecord;
+export type AuthorityRecord = KnownAuthorityRecord | ForeignAuthorityRecord;
 
 /** All that a CA must remember: its authorities, and how often its bundle has changed. */
 export interface Journal {
@@ -23,11 +31,13 @@ const VERSION = 1;
 const MAX_JOURNAL_CHARS = 1024 * 1024;
 const MAX_AUTHORITIES = 128;
 
+const SCHEMAS = { x509: x509AuthorityRecordSchema, jwt: jwtAuthorityRecordSchema };
+
 const recordSchema = z
   .looseObject({ kind: z.string().min(1).max(64) })
   .transform((record, context): AuthorityRecord => {
-    if (record.kind !== "x509") return record;
-    const result = x509AuthorityRecordSchema.safeParse(record);
+    if (!isKnownKind(record.kind)) return record;
+    const result = SCHEMAS[record.kind].safeParse(record);
     if (result.success) return result.data;
     for (const { path, message } of result.error.issues)
       context.addIssue({ code: "custom", path, message });
@@ -46,16 +56,31 @@ export function emptyJournal(trustDomain: TrustDomain): Journal {
   return { version: VERSION, trustDomain, sequence: 0, authorities: [] };
 }
 
-/** The X.509 authorities of a journal, in the order they were prepared, of one status when given. */
-export function x509Authorities(journal: Journal, status?: AuthorityStatus): X509AuthorityRecord[] {
+/** The authorities of one kind, in the order they were prepared, of one status when given. */
+export function authoritiesOf<K extends AuthorityKind>(
+  journal: Journal,
+  kind: K,
+  status?: AuthorityStatus,
+): AuthorityRecords[K][] {
   return journal.authorities
-    .filter(isX509)
+    .filter((record): record is AuthorityRecords[K] => record.kind === kind)
     .filter((record) => status === undefined || record.status === status);
 }
 
-/** The X.509 authority that signs, or undefined before the first activation. */
+/** The authority of a kind that signs, or undefined before the first activation. */
+export function activeAuthority<K extends AuthorityKind>(
+  journal: Journal,
+  kind: K,
+): AuthorityRecords[K] | undefined {
+  return authoritiesOf(journal, kind, "active")[0];
+}
+
+export function x509Authorities(journal: Journal, status?: AuthorityStatus): X509AuthorityRecord[] {
+  return authoritiesOf(journal, "x509", status);
+}
+
 export function activeX509Authority(journal: Journal): X509AuthorityRecord | undefined {
-  return x509Authorities(journal, "active")[0];
+  return activeAuthority(journal, "x509");
 }
 
 /** The JSON text to store. It holds private keys. */
@@ -64,7 +89,7 @@ export function encodeJournal(journal: Journal): string {
 }
 
 /**
- * Reads a stored journal of `trustDomain` and checks every X.509 authority in it, keys included.
+ * Reads a stored journal of `trustDomain` and checks every authority in it, keys included.
  * Authorities of unknown kinds, and unknown members, are kept.
  * Throws MALFORMED with the place and the rule, and FAILED_PRECONDITION for another version or trust
  * domain; no message holds a part of the text.
@@ -95,7 +120,11 @@ export function decodeJournal(text: string, trustDomain: TrustDomain): Journal {
 }
 
 function checkAuthorities(journal: Journal): void {
-  const records = x509Authorities(journal);
+  checkStandings(journal, authoritiesOf(journal, "x509"));
+  checkStandings(journal, authoritiesOf(journal, "jwt"));
+}
+
+function checkStandings(journal: Journal, records: readonly KnownAuthorityRecord[]): void {
   if (new Set(records.map(({ id }) => id)).size < records.length)
     throw malformed("has two authorities with one ID");
   if (records.filter(({ status }) => status === "active").length > 1)
@@ -105,16 +134,17 @@ function checkAuthorities(journal: Journal): void {
   for (const record of records) loadChecked(record, journal.trustDomain);
 }
 
-function loadChecked(record: X509AuthorityRecord, trustDomain: TrustDomain): void {
+function loadChecked(record: KnownAuthorityRecord, trustDomain: TrustDomain): void {
   try {
-    loadX509Authority(record, trustDomain);
+    if (record.kind === "x509") loadX509Authority(record, trustDomain);
+    else loadJwtAuthority(record);
   } catch (error) {
     throw isSignetError(error) ? malformed(`holds a bad authority: ${error.message}`) : error;
   }
 }
 
-function isX509(record: AuthorityRecord): record is X509AuthorityRecord {
-  return record.kind === "x509";
+function isKnownKind(kind: string): kind is AuthorityKind {
+  return Object.hasOwn(SCHEMAS, kind);
 }
 
 function parseJson(text: string): unknown {

@@ -2,8 +2,12 @@ import { journalBundle } from "../ca/bundle.ts";
 import { loadX509Authority } from "../ca/authority.ts";
 import { createX509Issuer } from "../ca/issuer.ts";
 import type { X509Issuer } from "../ca/issuer.ts";
-import { activeX509Authority, emptyJournal } from "../ca/journal.ts";
+import { activeAuthority, activeX509Authority, emptyJournal } from "../ca/journal.ts";
 import type { Journal } from "../ca/journal.ts";
+import { loadJwtAuthority } from "../ca/jwt-authority.ts";
+import { createJwtIssuer } from "../ca/jwt-issuer.ts";
+import type { JwtIssuer } from "../ca/jwt-issuer.ts";
+import type { AuthorityKind } from "../ca/record.ts";
 import { rotateJournal } from "../ca/rotate.ts";
 import type { RotateOptions } from "../ca/rotate.ts";
 import type { Clock } from "../core/clock.ts";
@@ -12,7 +16,6 @@ import { liveValue } from "../core/live.ts";
 import type { Live, LiveSource } from "../core/live.ts";
 import type { Log } from "../core/log.ts";
 import type { CertificateAuthority } from "../issuer/ports.ts";
-import type { Bundle } from "../spiffe/bundle.ts";
 import type { TrustDomain } from "../spiffe/trust-domain.ts";
 import type { JournalSecret, StoredJournal } from "./journal-secret.ts";
 
@@ -25,6 +28,8 @@ const MIN_PAUSE_MS = 250;
 /** The CA as it stands: what signs now, what verifies, and the journal both come from. */
 export interface CaState extends CertificateAuthority {
   readonly issuer: X509Issuer;
+  /** Undefined until the leader has made the first JWT authority of a journal that had none. */
+  readonly jwtIssuer: JwtIssuer | undefined;
   readonly stored: StoredJournal;
 }
 
@@ -42,6 +47,8 @@ export interface CaControllerDeps {
   readonly secret: JournalSecret;
   readonly trustDomain: TrustDomain;
   readonly rotation: RotateOptions;
+  /** The `iss` of JWT-SVIDs. */
+  readonly jwtIssuer: string;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -51,7 +58,7 @@ export interface CaControllerDeps {
  * creates the Secret, and the others use what it made.
  */
 export async function openCertificateAuthority(deps: CaControllerDeps): Promise<CaController> {
-  const state = liveValue(toState(await loadOrCreate(deps), deps.trustDomain));
+  const state = liveValue(toState(await loadOrCreate(deps), deps));
   return {
     state,
     observe(stored) {
@@ -64,11 +71,11 @@ export async function openCertificateAuthority(deps: CaControllerDeps): Promise<
         );
         return;
       }
-      state.set(toState(stored, deps.trustDomain));
+      state.set(toState(stored, deps));
     },
     rotate: (signal) => rotate(deps, state, signal),
     async restore() {
-      state.set(toState(await deps.secret.create(state.get().stored.journal), deps.trustDomain));
+      state.set(toState(await deps.secret.create(state.get().stored.journal), deps));
       deps.log.warn({}, "the CA Secret was deleted; wrote it back from memory");
     },
   };
@@ -139,7 +146,7 @@ async function rotateOnce(deps: CaControllerDeps, state: LiveSource<CaState>): P
   const result = await rotateJournal(stored.journal, deps.clock.now(), deps.rotation);
   if (result.journal === stored.journal) return result.nextAt;
   try {
-    state.set(toState(await deps.secret.update(result.journal, stored), deps.trustDomain));
+    state.set(toState(await deps.secret.update(result.journal, stored), deps));
   } catch (error) {
     if (!isSignetError(error, "CONFLICT")) throw error;
     // Somebody wrote at the same moment: the next turn begins with what the Secret holds.
@@ -158,7 +165,7 @@ async function reconcileStored(
   const found = await deps.secret.load();
   if (found?.resourceVersion === used.resourceVersion) return used;
   if (found !== undefined && !isOlder(found.journal, used.journal)) {
-    state.set(toState(found, deps.trustDomain));
+    state.set(toState(found, deps));
     return found;
   }
   const written =
@@ -166,27 +173,45 @@ async function reconcileStored(
       ? await deps.secret.create(used.journal)
       : await deps.secret.update(used.journal, found);
   deps.log.warn({ missing: found === undefined }, "wrote the CA journal in use back to its Secret");
-  state.set(toState(written, deps.trustDomain));
+  state.set(toState(written, deps));
   return written;
 }
+
+const KINDS: readonly AuthorityKind[] = ["x509", "jwt"];
 
 /** Whether a journal lacks an authority or an activation that the one in use has. */
 function isOlder(journal: Journal, used: Journal): boolean {
   if (journal.sequence !== used.sequence) return journal.sequence < used.sequence;
-  return lastActivation(journal) < lastActivation(used);
+  return KINDS.some((kind) => lastActivation(journal, kind) < lastActivation(used, kind));
 }
 
-function lastActivation(journal: Journal): number {
-  return activeX509Authority(journal)?.activatedAt ?? 0;
+function lastActivation(journal: Journal, kind: AuthorityKind): number {
+  return activeAuthority(journal, kind)?.activatedAt ?? 0;
 }
 
-function toState(stored: StoredJournal, trustDomain: TrustDomain): CaState {
-  const issuer = createX509Issuer(activeAuthority(stored.journal, trustDomain));
-  const bundle: Bundle = journalBundle(stored.journal, REFRESH_HINT_S);
-  return { stored, issuer, bundle, issue: (request) => issuer.issue(request) };
+function toState(
+  stored: StoredJournal,
+  deps: Pick<CaControllerDeps, "trustDomain" | "jwtIssuer">,
+): CaState {
+  const { journal } = stored;
+  const issuer = createX509Issuer(activeX509(journal, deps.trustDomain));
+  const jwt = activeAuthority(journal, "jwt");
+  const options = { trustDomain: deps.trustDomain, issuer: deps.jwtIssuer };
+  const jwtIssuer = jwt && createJwtIssuer(loadJwtAuthority(jwt), options);
+  return {
+    stored,
+    issuer,
+    jwtIssuer,
+    bundle: journalBundle(journal, REFRESH_HINT_S),
+    issue: (request) => issuer.issue(request),
+    async issueJwt(request) {
+      if (jwtIssuer) return jwtIssuer.issue(request);
+      throw new SignetError("UNAVAILABLE", "there is no JWT authority yet; the leader makes one");
+    },
+  };
 }
 
-function activeAuthority(
+function activeX509(
   journal: Journal,
   trustDomain: TrustDomain,
 ): ReturnType<typeof loadX509Authority> {

@@ -18,6 +18,25 @@ const duration = z
 /** Certificates count in seconds. */
 const lifetime = duration.refine((ms) => ms >= 1000, "must be at least 1s");
 
+/** JWT-SVID §2.1. */
+const JWT_ALGORITHMS = [
+  ...(["ES256", "ES384", "ES512"] as const),
+  ...(["RS256", "RS384", "RS512"] as const),
+  ...(["PS256", "PS384", "PS512"] as const),
+];
+
+/** OpenID Connect Core §2: https, with neither query nor fragment. */
+const issuerUrl = z
+  .string()
+  .max(2048)
+  .refine(isIssuerUrl, "must be an https URL without user, query and fragment");
+
+function isIssuerUrl(text: string): boolean {
+  const url = URL.parse(text);
+  if (url === null || !/^https:\/\/[^/?#@]+(\/[^?#]*)?$/.test(text)) return false;
+  return url.username === "" && url.password === "";
+}
+
 const port = z.int().min(1).max(65535);
 
 const operatorSchema = z.strictObject({
@@ -42,6 +61,14 @@ const operatorSchema = z.strictObject({
   x509SvidTtl: lifetime.default(3_600_000),
   caTtl: lifetime.default(90 * 86_400_000),
   caKeyType: z.enum(["ec-p256", "ec-p384"]).default("ec-p256"),
+  jwtSvidTtl: lifetime.default(300_000),
+  jwtAlgorithm: z.enum(JWT_ALGORITHMS).default("ES256"),
+  /** Lifetime of a key that signs JWT-SVIDs; that of the CA when left out. */
+  jwtKeyTtl: lifetime.optional(),
+  /** `iss` of JWT-SVIDs: a URL where the keys are served for OpenID Connect; the trust domain's ID when empty. */
+  jwtIssuer: z.literal("").or(issuerUrl).default(""),
+  /** Claims that JWT-SVIDs have beside the registered ones: name → Go template of the value. */
+  jwtClaims: z.record(z.string(), z.string()).default({}),
   issuerPort: port.default(8443),
   webhookPort: port.default(9443),
   healthPort: port.default(8080),
@@ -61,6 +88,18 @@ const agentSchema = z.strictObject({
   tokenFile: z.string().default("/var/run/secrets/signet/token"),
   /** Longest wait of one NodePublish; kubelet gives up after 2 minutes. */
   publishTimeout: duration.default(110_000),
+  /** What becomes of files whose pod has no identity any more, where the volume does not say. */
+  onRemoval: z.enum(["keep", "remove"]).default("keep"),
+  /** Names of Envoy's resources; one that is empty is not served. */
+  sds: z
+    .strictObject({
+      svidName: z.string().max(128).default("default"),
+      bundleName: z.string().max(128).default("ROOTCA"),
+      allBundlesName: z.string().max(128).default("ALL"),
+      /** Envoy verifies by a list of CAs instead of its SPIFFE validator. */
+      disableSpiffeValidator: z.boolean().default(false),
+    })
+    .prefault({}),
   healthPort: port.default(8081),
 });
 

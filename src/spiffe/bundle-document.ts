@@ -1,6 +1,6 @@
 import { createPublicKey, X509Certificate } from "node:crypto";
-import type { JsonWebKey } from "node:crypto";
 import { SignetError, errorMessage } from "../core/errors.ts";
+import type { JwtAuthority } from "./bundle.ts";
 import type { TrustDomain } from "./trust-domain.ts";
 
 /** What a SPIFFE bundle document says of a trust domain. */
@@ -8,8 +8,8 @@ export interface BundleDocument {
   readonly trustDomain: TrustDomain;
   /** CA certificates in DER, in their order; none means that no X509-SVID of the trust domain is valid. */
   readonly x509Authorities: readonly Buffer[];
-  /** Keys of JWT-SVIDs by key ID. */
-  readonly jwtAuthorities: ReadonlyMap<string, JsonWebKey>;
+  /** Keys of JWT-SVIDs, in their order; of several with one key ID the last. */
+  readonly jwtAuthorities: readonly JwtAuthority[];
   readonly sequence: bigint | undefined;
   /** Seconds. */
   readonly refreshHint: number | undefined;
@@ -27,7 +27,7 @@ export function parseBundleDocument(text: string, trustDomain: TrustDomain): Bun
   const { keys } = root;
   if (!Array.isArray(keys)) throw malformed('"keys" must be an array of JWKs');
   const x509Authorities: Buffer[] = [];
-  const jwtAuthorities = new Map<string, JsonWebKey>();
+  const jwtAuthorities = new Map<string, JwtAuthority>();
   for (const [at, key] of keys.entries()) {
     if (!isFields(key)) throw malformed(`keys[${at}] is not a JWK`);
     if (!KEY_TYPES.has(key["kty"])) continue;
@@ -36,7 +36,13 @@ export function parseBundleDocument(text: string, trustDomain: TrustDomain): Bun
   }
   const sequence = readSequence(root["spiffe_sequence"]);
   const refreshHint = readRefreshHint(root["spiffe_refresh_hint"]);
-  return { trustDomain, x509Authorities, jwtAuthorities, sequence, refreshHint };
+  return {
+    trustDomain,
+    x509Authorities,
+    jwtAuthorities: [...jwtAuthorities.values()],
+    sequence,
+    refreshHint,
+  };
 }
 
 const KEY_TYPES: ReadonlySet<unknown> = new Set(["EC", "RSA"]);
@@ -95,15 +101,17 @@ function readCertificate({ x5c }: Fields, at: number): Buffer[] {
   }
 }
 
-function readJwtKey(key: Fields, at: number, into: Map<string, JsonWebKey>): void {
-  const { kid, kty, crv } = key;
+function readJwtKey(key: Fields, at: number, into: Map<string, JwtAuthority>): void {
+  const { kid, kty, crv, alg } = key;
   if (kty === "EC" && !CURVES.has(crv)) return;
   if (typeof kid !== "string" || kid === "") {
     throw malformed(`keys[${at}].kid is missing; keys of JWT-SVIDs are found by it`);
   }
   try {
     // Written anew, so that a private part that somebody left in goes no further.
-    into.set(kid, createPublicKey({ key, format: "jwk" }).export({ format: "jwk" }));
+    const members = createPublicKey({ key, format: "jwk" }).export({ format: "jwk" });
+    const known = { kid, kty: String(kty), ...members };
+    into.set(kid, typeof alg === "string" ? { ...known, alg } : known);
   } catch (error) {
     throw malformed(`keys[${at}] is not a public key: ${errorMessage(error)}`);
   }

@@ -1,4 +1,5 @@
 import { createPublicKey, X509Certificate } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { pemBlock } from "./pem.ts";
 import type { TrustDomain } from "./trust-domain.ts";
 
@@ -34,15 +35,7 @@ export function bundlePem(bundle: Bundle): string {
 
 /** The bundle as a SPIFFE bundle document (Trust Domain and Bundle §4): JSON with one JWK per authority. */
 export function bundleDocument(bundle: Bundle): string {
-  const keys = bundle.x509Authorities.map((der) => ({
-    use: "x509-svid",
-    ...createPublicKey(
-      new X509Certificate(der).publicKey.export({ type: "spki", format: "pem" }),
-    ).export({
-      format: "jwk",
-    }),
-    x5c: [der.toString("base64")],
-  }));
+  const keys = [...bundle.x509Authorities.map(x509Jwk), ...bundle.jwtAuthorities.map(jwtJwk)];
   return `${JSON.stringify(
     { keys, spiffe_sequence: bundle.sequence, spiffe_refresh_hint: bundle.refreshHint },
     undefined,
@@ -54,6 +47,19 @@ export function bundleDocument(bundle: Bundle): string {
 export function sameAuthorities(a: Bundle, b: Bundle): boolean {
   return (
     a.x509Authorities.length === b.x509Authorities.length &&
-    a.x509Authorities.every((der, i) => b.x509Authorities[i]?.equals(der))
+    a.x509Authorities.every((der, i) => b.x509Authorities[i]?.equals(der)) &&
+    isDeepStrictEqual(a.jwtAuthorities, b.jwtAuthorities)
   );
+}
+
+/** X509-SVID §6.1: no `kid`, and one certificate. */
+function x509Jwk(der: Buffer): object {
+  const spki = new X509Certificate(der).publicKey.export({ type: "spki", format: "pem" });
+  const key = createPublicKey(spki).export({ format: "jwk" });
+  return { use: "x509-svid", ...key, x5c: [der.toString("base64")] };
+}
+
+/** JWT-SVID §6.1: `use` and `kid`. */
+function jwtJwk({ kid, ...key }: JwtAuthority): object {
+  return { use: "jwt-svid", kid, ...key };
 }

@@ -1,7 +1,9 @@
 import { inspect } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
 import {
+  activeAuthority,
   activeX509Authority,
+  authoritiesOf,
   decodeJournal,
   emptyJournal,
   encodeJournal,
@@ -13,9 +15,14 @@ import { parseTrustDomain } from "../../src/spiffe/trust-domain.ts";
 import { DAY, NOW, thrown, TRUST_DOMAIN } from "./oracle.ts";
 
 let journal: Journal;
+/** The same with JWT authorities: at 1 the active, at 3 the prepared one. */
+let withJwt: Journal;
 beforeAll(async () => {
   const first = await rotateJournal(emptyJournal(TRUST_DOMAIN), NOW, { ttlMs: DAY });
   journal = (await rotateJournal(first.journal, NOW + DAY / 2, { ttlMs: DAY })).journal;
+  const options = { ttlMs: DAY, jwt: { algorithm: "ES256", ttlMs: DAY } } as const;
+  const both = await rotateJournal(emptyJournal(TRUST_DOMAIN), NOW, options);
+  withJwt = (await rotateJournal(both.journal, NOW + DAY / 2, options)).journal;
 });
 
 const decode = (text: string) => decodeJournal(text, TRUST_DOMAIN);
@@ -45,7 +52,7 @@ describe("the CA journal", () => {
     value.authorities[0].note = "kept";
     value.authorities[0].tainted = false;
     value.authorities.splice(1, 0, {
-      kind: "jwt",
+      kind: "wit",
       id: "k1",
       status: "active",
       privateKey: "x",
@@ -53,6 +60,49 @@ describe("the CA journal", () => {
     });
     expect(JSON.parse(encodeJournal(decode(JSON.stringify(value))))).toEqual(value);
   });
+
+  it("keeps JWT authorities beside the X.509 ones", () => {
+    expect(decode(encodeJournal(withJwt))).toEqual(withJwt);
+    const standings = withJwt.authorities.map(({ kind, status }) => [kind, status]);
+    expect(standings).toEqual([
+      ["x509", "active"],
+      ["jwt", "active"],
+      ["x509", "prepared"],
+      ["jwt", "prepared"],
+    ]);
+    expect(activeAuthority(withJwt, "jwt")).toBe(withJwt.authorities[1]);
+    expect(authoritiesOf(withJwt, "jwt", "prepared")).toEqual([withJwt.authorities[3]]);
+  });
+
+  it.each<[string, (value: any) => void, string]>([
+    ["status", (value) => (value.authorities[3].status = "new"), "authorities.3.status"],
+    ["algorithm", (value) => (value.authorities[1].algorithm = "HS256"), "authorities.1.algorithm"],
+    ["ID", (value) => (value.authorities[1].id = "kid"), "authorities.1.id"],
+    ["activation", (value) => delete value.authorities[1].activatedAt, "activatedAt"],
+    ["end", (value) => delete value.authorities[1].notAfter, "authorities.1.notAfter"],
+    ["double", (value) => value.authorities.push(value.authorities[1]), "two authorities with one"],
+    [
+      "second active",
+      (value) => Object.assign(value.authorities[3], { status: "active", activatedAt: 1 }),
+      "two active",
+    ],
+    ["sequence", (value) => (value.authorities[3].sequence = 9), "newer than its sequence"],
+    [
+      "key",
+      (value) => (value.authorities[3].privateKey = value.authorities[1].privateKey),
+      "is not the thumbprint",
+    ],
+  ])(
+    "is refused for a JWT authority with a bad %s, and says where",
+    async (_name, change, place) => {
+      const value = JSON.parse(encodeJournal(withJwt));
+      change(value);
+      expect(await thrown(() => decode(JSON.stringify(value)))).toMatchObject({
+        code: "MALFORMED",
+        message: expect.stringContaining(place),
+      });
+    },
+  );
 
   it("carries upstream chains without another version", () => {
     const value = json();

@@ -26,7 +26,10 @@ export function openssl(args: readonly string[], input: string | Buffer = ""): s
 }
 
 /** Runs `use` with the paths of files that hold the texts. */
-export function withFiles<T>(texts: readonly string[], use: (...paths: string[]) => T): T {
+export function withFiles<T>(
+  texts: readonly (string | Buffer)[],
+  use: (...paths: string[]) => T,
+): T {
   const folder = mkdtempSync(join(tmpdir(), "signet-ca-"));
   try {
     const paths = texts.map((text, index) => {

@@ -1,6 +1,9 @@
+import { createLocalJWKSet, decodeJwt, jwtVerify } from "jose";
+import type { JWK } from "jose";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { x509Authorities } from "../../src/ca/journal.ts";
+import { authoritiesOf, x509Authorities } from "../../src/ca/journal.ts";
 import type { Journal } from "../../src/ca/journal.ts";
+import type { RotateOptions } from "../../src/ca/rotate.ts";
 import { openCertificateAuthority } from "../../src/controllers/certificate-authority.ts";
 import type { CaController, CaState } from "../../src/controllers/certificate-authority.ts";
 import { journalSecret } from "../../src/controllers/journal-secret.ts";
@@ -33,11 +36,16 @@ afterEach(() => cluster.close());
 const storeOf = (client: KubeClient) => journalSecret(client, KEY, TRUST_DOMAIN);
 
 /** A replica's CA whose authorities live for twelve hours. */
-function openCa(client = cluster.client, log = silentLog()): Promise<CaController> {
+function openCa(
+  client = cluster.client,
+  log = silentLog(),
+  rotation: Partial<RotateOptions> = {},
+): Promise<CaController> {
   return openCertificateAuthority({
     secret: storeOf(client),
     trustDomain: TRUST_DOMAIN,
-    rotation: { ttlMs: 12 * HOUR },
+    rotation: { ttlMs: 12 * HOUR, ...rotation },
+    jwtIssuer: `spiffe://${TRUST_DOMAIN}`,
     clock,
     log,
   });
@@ -204,6 +212,96 @@ describe("rotation", () => {
     await clock.advance(1000);
     await eventually(() => expect(statuses(journalOf(replica))).toEqual(["active", "prepared"]));
     expect(await storedJournal()).toEqual(journalOf(replica));
+  });
+});
+
+const JWT = { jwt: { algorithm: "ES256", ttlMs: 6 * HOUR } } as const;
+const openWithJwt = (client = cluster.client) => openCa(client, silentLog(), JWT);
+const jwtStatuses = (journal: Journal | undefined) =>
+  journal && authoritiesOf(journal, "jwt").map(({ status }) => status);
+
+function askJwt(ca: CaController): ReturnType<CaState["issueJwt"]> {
+  const spiffeId = `spiffe://${TRUST_DOMAIN}/a`;
+  const request = { spiffeId, audiences: ["a"], ttlMs: 60_000, now: clock.now(), claims: {} };
+  return ca.state.get().issueJwt(request);
+}
+
+describe("JWT authorities", () => {
+  it("sign from the first moment of a new trust domain, as the configured issuer", async () => {
+    const ca = await openWithJwt();
+    const { token } = await askJwt(ca);
+    const { bundle } = ca.state.get();
+    const keys = createLocalJWKSet({ keys: bundle.jwtAuthorities as JWK[] });
+    const rules = { issuer: `spiffe://${TRUST_DOMAIN}`, currentDate: new Date(clock.now()) };
+    await expect(jwtVerify(token, keys, rules)).resolves.toBeDefined();
+  });
+
+  it("come to a journal of an earlier version with the leader's first turn, and to every replica", async () => {
+    const before = journalOf(await openCa());
+    const [leader, other] = [await openWithJwt(), await openWithJwt(cluster.connect("replica-b"))];
+    expect(journalOf(leader)).toEqual(before);
+    await expect(askJwt(other)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    await follow(other, cluster.connect("replica-b"));
+    cluster.run((signal) => leader.rotate(signal));
+    await asleep();
+    await eventually(() => expect(journalOf(other)).toEqual(journalOf(leader)));
+    expect(jwtStatuses(journalOf(other))).toEqual(["active"]);
+    expect(statuses(journalOf(other))).toEqual(["active"]);
+    await expect(askJwt(other)).resolves.toBeDefined();
+    expect(other.state.get().bundle.sequence).toBe(before.sequence + 1);
+  });
+
+  it("sign with no key that was not in the bundle before, on any replica", async () => {
+    const leader = await openWithJwt();
+    const observer = await openWithJwt(cluster.connect("replica-b"));
+    await follow(observer, cluster.connect("replica-b"));
+    const seen = [statesOf(leader), statesOf(observer)];
+    cluster.run((signal) => leader.rotate(signal));
+    await asleep();
+    for (let step = 0; step < 18; step += 1) {
+      await clock.advance(HOUR);
+      await asleep();
+      await eventually(() => expect(journalOf(observer)).toEqual(journalOf(leader)));
+    }
+    for (const states of seen) {
+      const signers = new Set(states.map(({ jwtIssuer }) => jwtIssuer?.authority.id));
+      expect(signers.size).toBeGreaterThanOrEqual(3);
+      for (const [index, { jwtIssuer }] of states.entries()) {
+        const { bundle } = states[index - 1] ?? states[0] ?? { bundle: undefined };
+        expect(bundle?.jwtAuthorities).toContainEqual(jwtIssuer?.authority.verifier);
+      }
+    }
+  });
+
+  it("keep an activation when a late event shows the state before it", async () => {
+    const ca = await openWithJwt();
+    cluster.run((signal) => ca.rotate(signal));
+    await asleep();
+    for (const hours of [3, 1]) {
+      await clock.advance(hours * HOUR);
+      await asleep();
+    }
+    const before = ca.state.get().stored;
+    expect(jwtStatuses(before.journal)).toEqual(["active", "prepared"]);
+    await clock.advance(HOUR);
+    await asleep();
+    const used = ca.state.get();
+    expect(jwtStatuses(used.stored.journal)).toEqual(["old", "active"]);
+    expect(used.stored.journal.sequence).toBe(before.journal.sequence);
+    ca.observe(before);
+    expect(ca.state.get()).toBe(used);
+  });
+
+  it("name the issuer that is configured", async () => {
+    const ca = await openCertificateAuthority({
+      secret: storeOf(cluster.client),
+      trustDomain: TRUST_DOMAIN,
+      rotation: { ttlMs: 12 * HOUR, ...JWT },
+      jwtIssuer: "https://oidc.example.org",
+      clock,
+      log: silentLog(),
+    });
+    expect(decodeJwt((await askJwt(ca)).token).iss).toBe("https://oidc.example.org");
   });
 });
 

@@ -26,3 +26,37 @@ it("names every field that is wrong", () => {
 it("refuses what is not JSON", () => {
   expect(() => parseConfig("trustDomain: x")).toThrow("not JSON");
 });
+
+it("has defaults for JWT-SVIDs, and leaves the lifetime of keys to the CA's", () => {
+  const { operator } = parseConfig(JSON.stringify(minimal));
+  expect(operator).toMatchObject({
+    jwtSvidTtl: 300_000,
+    jwtAlgorithm: "ES256",
+    jwtIssuer: "",
+    jwtClaims: {},
+  });
+  expect(operator.jwtKeyTtl).toBeUndefined();
+});
+
+it.each(["https://oidc.example.org", "https://oidc.example.org:8443/a/b", ""])(
+  "takes the issuer %j for JWT-SVIDs",
+  (jwtIssuer) => {
+    const config = parseConfig(JSON.stringify({ ...minimal, operator: { jwtIssuer } }));
+    expect(config.operator.jwtIssuer).toBe(jwtIssuer);
+  },
+);
+
+it.each<[string, object]>([
+  ["jwtAlgorithm", { jwtAlgorithm: "HS256" }],
+  ["jwtAlgorithm", { jwtAlgorithm: "none" }],
+  ["jwtSvidTtl", { jwtSvidTtl: "10ms" }],
+  ["jwtKeyTtl", { jwtKeyTtl: "" }],
+  ["jwtIssuer", { jwtIssuer: "http://oidc.example.org" }],
+  ["jwtIssuer", { jwtIssuer: "https://user@oidc.example.org" }],
+  ["jwtIssuer", { jwtIssuer: "https://oidc.example.org/?a" }],
+  ["jwtIssuer", { jwtIssuer: "https:///a" }],
+  ["jwtIssuer", { jwtIssuer: "https://exa mple.org" }],
+  ["jwtClaims", { jwtClaims: { a: 1 } }],
+])("refuses a bad operator.%s: %j", (field, operator) => {
+  expect(() => parseConfig(JSON.stringify({ ...minimal, operator }))).toThrow(`operator.${field}`);
+});
