@@ -18,7 +18,7 @@ type Names = ReadonlySet<string> | undefined;
 /** Cuts objects of one kind down to what is kept. */
 export type Project<T> = (object: T) => T;
 
-/** What is kept of pods for rules that read `reads` of them: nothing else of metadata and spec, and the phase. */
+/** What is kept of pods for rules that read `reads` of them: nothing else of metadata and spec, phase and address. */
 export function podProjection({ paths, images }: PodReads): Project<Pod> {
   const meta = namesOf(paths, "PodMeta", KEPT_META);
   const spec = namesOf(paths, "PodSpec", KEPT_SPEC);
@@ -113,6 +113,7 @@ function statusOf({ status }: Pod, images: boolean): Pick<Pod, "status"> {
   if (status === undefined) return {};
   const kept: NonNullable<Pod["status"]> = {};
   if (status.phase !== undefined) kept.phase = status.phase;
+  if (status.podIP !== undefined) kept.podIP = status.podIP;
   if (images) {
     for (const list of ["containerStatuses", "initContainerStatuses"] as const) {
       const statuses = status[list];

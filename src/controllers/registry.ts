@@ -60,7 +60,7 @@ export interface Registry
 
 /** Starts to watch what entries are made of, and computes the entries of all replicas alike. */
 export function startRegistry(deps: RegistryDeps): Registry {
-  const listeners = new Set<RegistryListener>();
+  const listeners = new Set<Partial<RegistryListener>>();
   const statusListeners = new Set<StatusListener>();
   const tellStatus: StatusListener = (uids) => {
     for (const listener of statusListeners) listener(uids);
@@ -69,7 +69,10 @@ export function startRegistry(deps: RegistryDeps): Registry {
     deps.options,
     (change: Change) => {
       for (const [podUid, nodeName] of change.pods) {
-        for (const listener of listeners) listener.entriesChanged(podUid, nodeName);
+        for (const listener of listeners) listener.entriesChanged?.(podUid, nodeName);
+      }
+      for (const trustDomain of change.bundles) {
+        for (const listener of listeners) listener.foreignBundleChanged?.(trustDomain);
       }
       tellStatus(change.rules);
     },
@@ -77,7 +80,7 @@ export function startRegistry(deps: RegistryDeps): Registry {
   );
   const turns = resumeInTurns(index, deps);
   const tellEnding = (podUid: string): void => {
-    for (const listener of listeners) listener.podEnding(podUid);
+    for (const listener of listeners) listener.podEnding?.(podUid);
   };
   const pods = new PodWatch({ ...deps, index, tellEnding });
   const resources = new ResourceWatch({ index, pods, tellSeen: tellStatus });
@@ -89,6 +92,7 @@ export function startRegistry(deps: RegistryDeps): Registry {
     entriesOfPod: (uid) => index.entriesOfPod(uid),
     entries: () => index.entries(),
     podsOfNode: (nodeName) => index.podsOfNode(nodeName),
+    foreignBundles: () => index.foreignBundles(),
     explainPod: (uid) => index.explainPod(uid),
     explainRule: (kind, name, maxPods) => index.explainRule(kind, name, maxPods),
     ownsClass: (className) => index.ownsClass(className),

@@ -3,6 +3,7 @@ import type { SelectorAnchor } from "../api/label-selector.ts";
 import type { RegistrationEntry } from "./entry.ts";
 import type { Evaluation } from "./evaluate.ts";
 import { NodeBook } from "./node-book.ts";
+import { podIp } from "./objects.ts";
 import type { NamespaceObject, PodObject } from "./objects.ts";
 import { PodLabels } from "./pod-labels.ts";
 import { ServiceBook, readPodKey } from "./services.ts";
@@ -37,6 +38,7 @@ export class ClusterState {
   readonly #labels = new PodLabels();
   readonly #byNamespace = new Map<string, Set<PodState>>();
   readonly #byNode = new Map<string, Set<PodState>>();
+  #moved = new Set<PodState>();
 
   constructor(settings: Settings) {
     this.nodes = new NodeBook(settings);
@@ -70,10 +72,11 @@ export class ClusterState {
     return state?.pod.metadata.namespace === namespace ? state : undefined;
   }
 
-  /** Takes a pod in; returns its state when anything about it differs, else undefined. */
+  /** Takes a pod in; returns its state when anything about it but its address differs, else undefined. */
   applyPod(pod: PodObject): PodState | undefined {
     const state = this.pods.get(pod.metadata.uid);
     if (!state) return this.#addPod(pod);
+    if (podIp(state.pod) !== podIp(pod)) this.#moved.add(state);
     if (!state.gone && samePod(state.pod, pod)) {
       state.pod = pod;
       return undefined;
@@ -93,6 +96,14 @@ export class ClusterState {
     this.#unlink(state);
     state.gone = true;
     return state;
+  }
+
+  /** The pods whose address differs from what it was at the last call. */
+  takeMoved(): ReadonlySet<PodState> {
+    if (this.#moved.size === 0) return NO_PODS;
+    const moved = this.#moved;
+    this.#moved = new Set();
+    return moved;
   }
 
   forgetPod(state: PodState): void {
@@ -121,10 +132,10 @@ export class ClusterState {
   }
 }
 
-/** Tells whether two versions of a pod render alike. */
+/** Tells whether two versions of a pod render alike: no template or selector looks at its address. */
 function samePod(a: PodObject, b: PodObject): boolean {
   return (
-    isDeepStrictEqual(a.status, b.status) &&
+    isDeepStrictEqual({ ...a.status, podIP: "" }, { ...b.status, podIP: "" }) &&
     isDeepStrictEqual(a.metadata, b.metadata) &&
     isDeepStrictEqual(a.spec, b.spec)
   );

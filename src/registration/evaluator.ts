@@ -65,7 +65,10 @@ export class Evaluator {
     }
   }
 
-  /** Decides what was touched; returns UID → node name of the pods whose list of effective entries differs. */
+  /**
+   * Decides what was touched; returns UID → node name of the pods whose list of effective entries differs, and of
+   * those with entries whose address does.
+   */
   settle(): Map<string, string> {
     this.#costly.clear();
     this.#collectPodsOfRules();
@@ -84,6 +87,10 @@ export class Evaluator {
     }
     this.#dirtyPods.clear();
     this.#dirtyRules.clear();
+    for (const { pod, entries } of this.#cluster.takeMoved()) {
+      const [first] = entries;
+      if (first) changed.set(pod.metadata.uid, first.nodeName);
+    }
     return changed;
   }
 

@@ -1,6 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
 import { clusterFederatedTrustDomainSpecSchema } from "../api/cluster-federated-trust-domain.ts";
 import type { ClusterFederatedTrustDomainSpec } from "../api/cluster-federated-trust-domain.ts";
+import { parseBundleDocument } from "../spiffe/bundle-document.ts";
+import type { BundleDocument } from "../spiffe/bundle-document.ts";
+import { parseTrustDomain } from "../spiffe/trust-domain.ts";
 import { checkFederatedTrustDomain } from "./federation.ts";
 import type { CustomResource } from "./objects.ts";
 import { comparePreference, originOf, sourceName } from "./rule.ts";
@@ -17,6 +20,8 @@ interface Relationship {
   readonly problems: readonly SpecProblem[];
   /** Undefined when the spec has another form than its schema. */
   readonly spec: ClusterFederatedTrustDomainSpec | undefined;
+  /** What is in `trustDomainBundle`; undefined when that is nothing, or there are problems. */
+  readonly bundle: BundleDocument | undefined;
 }
 
 /** The ClusterFederatedTrustDomains: which trust domains there is a bundle of, and the status of each object. */
@@ -42,12 +47,11 @@ export class FederationBook {
     return [...this.#relationships.keys()];
   }
 
-  /** Trust domains whose bundle is known. */
-  bundles(): ReadonlySet<string> {
-    const known = new Set<string>();
-    for (const relationship of this.#winners().values()) {
-      const { spec } = relationship;
-      if (spec && (spec.trustDomainBundle ?? "") !== "") known.add(spec.trustDomain);
+  /** The bundles that are known, by trust domain. */
+  bundles(): ReadonlyMap<string, BundleDocument> {
+    const known = new Map<string, BundleDocument>();
+    for (const [trustDomain, { bundle }] of this.#winners()) {
+      if (bundle) known.set(trustDomain, bundle);
     }
     return known;
   }
@@ -80,13 +84,15 @@ export class FederationBook {
   #read(object: CustomResource): Relationship {
     const parsed = clusterFederatedTrustDomainSpecSchema.safeParse(object.spec);
     const spec = parsed.success ? parsed.data : undefined;
+    const problems = checkFederatedTrustDomain(object.spec, this.#settings.trustDomain);
     return {
       origin: originOf("ClusterFederatedTrustDomain", object),
       generation: object.metadata.generation ?? 0,
       object,
       foreign: spec !== undefined && !this.#settings.ownsClass(spec.className ?? ""),
-      problems: checkFederatedTrustDomain(object.spec, this.#settings.trustDomain),
+      problems,
       spec,
+      bundle: spec && problems.length === 0 ? readBundle(spec) : undefined,
     };
   }
 
@@ -126,4 +132,11 @@ export class FederationBook {
       "There is no bundle: this version does not ask bundle endpoints; put the bundle into spec.trustDomainBundle.";
     return { ready: false, reason: "BundleNotFetched", message };
   }
+}
+
+/** Of a spec without problems. */
+function readBundle(spec: ClusterFederatedTrustDomainSpec): BundleDocument | undefined {
+  const { trustDomain, trustDomainBundle = "" } = spec;
+  if (trustDomainBundle === "") return undefined;
+  return parseBundleDocument(trustDomainBundle, parseTrustDomain(trustDomain));
 }

@@ -1,4 +1,5 @@
 import { ClusterState } from "./cluster-state.ts";
+import type { BundleDocument } from "../spiffe/bundle-document.ts";
 import type { RegistrationEntry } from "./entry.ts";
 import { Evaluator } from "./evaluator.ts";
 import { explainPodByRule, explainRuleByPods } from "./explain.ts";
@@ -14,6 +15,7 @@ import type {
 import { previewRule } from "./preview.ts";
 import type { PreviewScope } from "./preview.ts";
 import { NO_READS, readsOfRule, type PodReads } from "./reads.ts";
+import { nameOf, replaceObjects, uidOf } from "./replace.ts";
 import { RuleBook, compileRule } from "./rule-book.ts";
 import { compareText } from "./rule.ts";
 import { compileSettings, type Settings } from "./settings.ts";
@@ -132,35 +134,26 @@ export class RegistrationIndex {
 
   /** Makes `pods` all the pods there are. */
   replacePods(pods: readonly PodObject[]): void {
-    const kept = new Set(pods.map((pod) => pod.metadata.uid));
-    this.batch(() => {
-      for (const { pod } of [...this.#cluster.pods.values()]) {
-        if (!kept.has(pod.metadata.uid)) this.removePod(pod);
-      }
-      for (const pod of pods) this.applyPod(pod);
-    });
+    const known = this.#cluster.pods.values().map(({ pod }) => pod);
+    const remove = (pod: PodObject): void => this.removePod(pod);
+    const apply = (pod: PodObject): void => this.applyPod(pod);
+    this.batch(() => replaceObjects(known, pods, { keyOf: uidOf, remove, apply }));
   }
 
   /** Makes `nodes` all the nodes there are. */
   replaceNodes(nodes: readonly NodeObject[]): void {
-    const kept = new Set(nodes.map((node) => node.metadata.name));
-    this.batch(() => {
-      for (const node of this.#cluster.nodes.objects()) {
-        if (!kept.has(node.metadata.name)) this.removeNode(node);
-      }
-      for (const node of nodes) this.applyNode(node);
-    });
+    const known = this.#cluster.nodes.objects();
+    const remove = (node: NodeObject): void => this.removeNode(node);
+    const apply = (node: NodeObject): void => this.applyNode(node);
+    this.batch(() => replaceObjects(known, nodes, { keyOf: nameOf, remove, apply }));
   }
 
   /** Makes `namespaces` all the namespaces there are. */
   replaceNamespaces(namespaces: readonly NamespaceObject[]): void {
-    const kept = new Set(namespaces.map((namespace) => namespace.metadata.name));
-    this.batch(() => {
-      for (const object of [...this.#cluster.namespaces.values()]) {
-        if (!kept.has(object.metadata.name)) this.removeNamespace(object);
-      }
-      for (const object of namespaces) this.applyNamespace(object);
-    });
+    const known = this.#cluster.namespaces.values();
+    const remove = (namespace: NamespaceObject): void => this.removeNamespace(namespace);
+    const apply = (namespace: NamespaceObject): void => this.applyNamespace(namespace);
+    this.batch(() => replaceObjects(known, namespaces, { keyOf: nameOf, remove, apply }));
   }
 
   /** Makes `slices` all the EndpointSlices there are. */
@@ -204,6 +197,11 @@ export class RegistrationIndex {
   /** The entries in effect for a pod, those of the oldest custom resource first, then by its name. */
   entriesOfPod(uid: string): readonly RegistrationEntry[] {
     return this.#cluster.pods.get(uid)?.entries ?? [];
+  }
+
+  /** What the ClusterFederatedTrustDomains bring, by trust domain: of several for one the oldest counts. */
+  foreignBundles(): ReadonlyMap<string, BundleDocument> {
+    return this.#statuses.foreignBundles();
   }
 
   /** All entries in effect. */
@@ -294,7 +292,9 @@ export class RegistrationIndex {
   #settle(): void {
     const pods = this.#evaluator.settle();
     const rules = this.#statuses.takeChanged();
-    if (pods.size > 0 || rules.size > 0) this.#onChange({ pods, rules });
+    const bundles = this.#statuses.takeChangedBundles();
+    const changed = pods.size + rules.size + bundles.size > 0;
+    if (changed) this.#onChange({ pods, rules, bundles });
     if (this.#evaluator.hasPutOff) this.#onPutOff();
   }
 }

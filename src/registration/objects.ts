@@ -41,6 +41,7 @@ export interface PodObject {
   readonly status?:
     | {
         readonly phase?: string | undefined;
+        readonly podIP?: string | undefined;
         readonly containerStatuses?: readonly ContainerStatus[] | undefined;
         readonly initContainerStatuses?: readonly ContainerStatus[] | undefined;
       }
@@ -96,6 +97,11 @@ export interface DraftResource {
 /** A draft as if it were there, without a UID. */
 export function asResource({ metadata, spec }: DraftResource): CustomResource {
   return { metadata: { uid: "", ...metadata }, spec };
+}
+
+/** The pod's address; empty before it has one. */
+export function podIp(pod: PodObject): string {
+  return pod.status?.podIP ?? "";
 }
 
 /** `namespace/name`, as people write it. */

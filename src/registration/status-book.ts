@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import type { BundleDocument } from "../spiffe/bundle-document.ts";
 import { FederationBook } from "./federation-book.ts";
 import type { NodeBook } from "./node-book.ts";
 import type { CustomResource } from "./objects.ts";
@@ -15,7 +16,8 @@ export class StatusBook implements StatusContext {
   readonly #rules: RuleBook;
   readonly #nodes: NodeBook;
   readonly #federation: FederationBook;
-  #bundles: ReadonlySet<string> = new Set();
+  #bundles: ReadonlyMap<string, BundleDocument> = new Map();
+  #changedBundles = new Set<string>();
   #federationTouched = false;
 
   constructor(settings: Settings, rules: RuleBook, nodes: NodeBook) {
@@ -57,6 +59,18 @@ export class StatusBook implements StatusContext {
     return this.#nodes.countMatching(source.uid);
   }
 
+  /** The bundles of foreign trust domains, as of the last `takeChanged`. */
+  foreignBundles(): ReadonlyMap<string, BundleDocument> {
+    return this.#bundles;
+  }
+
+  /** Trust domains whose bundle has come, changed or gone since the last call. */
+  takeChangedBundles(): ReadonlySet<string> {
+    const changed = this.#changedBundles;
+    this.#changedBundles = new Set();
+    return changed;
+  }
+
   /** Our own bundle is always there. */
   withoutBundle(trustDomains: readonly string[]): readonly string[] {
     return trustDomains.filter((name) => name !== this.#own && !this.#bundles.has(name));
@@ -72,9 +86,17 @@ export class StatusBook implements StatusContext {
 
   #takeFederation(): Set<string> {
     this.#federationTouched = false;
-    const bundles = this.#federation.bundles();
-    if (!isDeepStrictEqual(bundles, this.#bundles)) {
-      this.#bundles = bundles;
+    const before = this.#bundles;
+    const after = new Map(this.#federation.bundles());
+    this.#bundles = after;
+    const names = new Set([...before.keys(), ...after.keys()]);
+    for (const name of names) {
+      const known = before.get(name);
+      if (!isDeepStrictEqual(known, after.get(name))) this.#changedBundles.add(name);
+      // The same object for the same content: what was derived from it holds.
+      else if (known) after.set(name, known);
+    }
+    if ([...names].some((name) => before.has(name) !== after.has(name))) {
       this.#rules.touchWhere(
         (rule) => rule.state === "valid" && rule.terms.federatesWith.length > 0,
       );

@@ -23,8 +23,10 @@ export interface RegistrationOptions {
 
 /** What one event, or one batch of events, changed. */
 export interface Change {
-  /** UID → node name of every pod whose list of effective entries differs. */
+  /** UID → node name of every pod whose list of effective entries differs, or whose address does while it has any. */
   readonly pods: ReadonlyMap<string, string>;
+  /** Foreign trust domains whose bundle came, differs or is gone. */
+  readonly bundles: ReadonlySet<string>;
   /** UIDs of the custom resources whose status differs; removed ones are among them. */
   readonly rules: ReadonlySet<string>;
 }

@@ -61,7 +61,9 @@ describe("the bundle's ConfigMap", () => {
     const { data } = bundleConfigMap(bundles.both, { key: KEY, owner: undefined });
     const document = JSON.parse(data?.["bundle.json"] ?? "");
     expect(document).toMatchObject({ spiffe_sequence: 2, spiffe_refresh_hint: 300 });
-    expect(document.keys).toHaveLength(2);
+    expect(document.keys).toHaveLength(3);
+    const [kid] = bundles.both.jwtAuthorities.map((authority) => authority.kid);
+    expect(document.keys.pop()).toMatchObject({ use: "jwt-svid", kid, kty: "EC", alg: "ES256" });
     for (const [index, jwk] of document.keys.entries()) {
       const certificate = new X509Certificate(Buffer.from(jwk.x5c[0], "base64"));
       expect(certificate.raw).toEqual(bundles.both.x509Authorities[index]);

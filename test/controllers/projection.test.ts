@@ -68,7 +68,7 @@ describe("what is kept", () => {
     expect(cut([])).toEqual({
       metadata: base,
       spec: { nodeName: "node-a", serviceAccountName: "web" },
-      status: { phase: "Running" },
+      status: { phase: "Running", podIP: "10.0.0.1" },
     });
   });
 
@@ -81,7 +81,7 @@ describe("what is kept", () => {
         ...{ nodeName: "node-a", serviceAccountName: "web" },
         ...{ hostNetwork: true, serviceAccount: "web" },
       },
-      status: { phase: "Running" },
+      status: { phase: "Running", podIP: "10.0.0.1" },
     });
   });
 
@@ -101,6 +101,7 @@ describe("what is kept", () => {
     expect(spec.containers?.[0]).not.toHaveProperty("command");
     expect(status).toEqual({
       phase: "Running",
+      podIP: "10.0.0.1",
       containerStatuses: [{ name: "c", image: "app:1", imageID: "app@sha256:1" }],
     });
   });

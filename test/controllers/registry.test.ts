@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { CLUSTER_SPIFFE_IDS } from "../../src/api/resources.ts";
+import { CLUSTER_FEDERATED_TRUST_DOMAINS, CLUSTER_SPIFFE_IDS } from "../../src/api/resources.ts";
 import { startRegistry } from "../../src/controllers/registry.ts";
 import type { Registry } from "../../src/controllers/registry.ts";
 import { systemClock } from "../../src/core/clock.ts";
@@ -13,6 +13,7 @@ let cluster: TestCluster;
 let registry: Registry;
 let changes: { podUid: string; node: string }[];
 let endings: string[];
+let foreign: string[];
 
 beforeEach(async () => {
   cluster = await openCluster();
@@ -21,6 +22,7 @@ beforeEach(async () => {
   server.put(NODES, { metadata: { name: "node-a" } });
   changes = [];
   endings = [];
+  foreign = [];
   registry = startRegistry({
     client: cluster.client,
     options: { trustDomain: TRUST_DOMAIN, clusterName: "kind", clusterDomain: "cluster.local" },
@@ -31,6 +33,7 @@ beforeEach(async () => {
   registry.subscribe({
     entriesChanged: (podUid, node) => void changes.push({ podUid, node }),
     podEnding: (podUid) => void endings.push(podUid),
+    foreignBundleChanged: (trustDomain) => void foreign.push(trustDomain),
   });
   cluster.onClose(() => registry.stop());
   await registry.synced;
@@ -87,6 +90,24 @@ describe("entries", () => {
       const expected = path === "" ? [] : [`spiffe://example.org${path}`];
       await eventually(() => expect(idsOf(uid)).toEqual(expected));
     }
+  });
+
+  it("are told of again when the pod gets its address, which nothing else of the status does", async () => {
+    putRule("web", PER_POD);
+    const uid = putPod("web");
+    await hasId(uid, "spiffe://example.org/ns/shop/pod/web");
+    expect(changes).toHaveLength(1);
+    const podWith = (status: object): void => {
+      const [pod] = cluster.server.objects<Pod>(PODS);
+      cluster.server.put<Pod>(PODS, { ...(pod as Pod), status });
+    };
+    podWith({ podIP: "10.0.0.7" });
+    await eventually(() => expect(registry.pod(uid)?.status?.podIP).toBe("10.0.0.7"));
+    expect(changes).toHaveLength(2);
+    podWith({ podIP: "10.0.0.7", conditions: [{ type: "Ready", status: "True" }] });
+    putPod("later");
+    await eventually(() => expect(changes).toHaveLength(3));
+    expect(changes.map(({ podUid }) => podUid === uid)).toEqual([true, true, false]);
   });
 
   it("of a costly rule come in turns, by themselves", async () => {
@@ -181,6 +202,8 @@ describe("statuses", () => {
     await eventually(() => expect(told).toContain(rule));
     expect(registry.resource(rule)?.metadata.name).toBe("web");
     expect(registry.resourceUids()).toEqual([rule]);
+    // It takes effect only once the pods have what it reads.
+    await eventually(() => expect(registry.statusOf(rule)).toBeDefined());
     told.clear();
     putPod("web");
     await eventually(() => expect(told).toContain(rule));
@@ -210,6 +233,29 @@ describe("fetchPod", () => {
     expect(await registry.fetchPod("shop", "nobody")).toBeUndefined();
     cluster.server.intercept = () => ({ status: 503, body: {} });
     await expect(registry.fetchPod("shop", "web")).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  });
+});
+
+describe("foreign bundles", () => {
+  it("come from ClusterFederatedTrustDomains, with news of each change", async () => {
+    const name = { name: "partner" };
+    const spec = {
+      trustDomain: "partner.example",
+      bundleEndpointURL: "https://partner.example/bundle",
+      bundleEndpointProfile: { type: "https_web" },
+      trustDomainBundle: '{"keys":[],"spiffe_sequence":1}',
+    };
+    const put = (object: object): void =>
+      void cluster.server.put(CLUSTER_FEDERATED_TRUST_DOMAINS, { metadata: name, ...object });
+    put({ spec });
+    const sequence = () => registry.foreignBundles().get("partner.example")?.sequence;
+    await eventually(() => expect(sequence()).toBe(1n));
+    const next = { ...spec, trustDomainBundle: '{"keys":[],"spiffe_sequence":2}' };
+    put({ spec: next });
+    await eventually(() => expect(sequence()).toBe(2n));
+    cluster.server.delete(CLUSTER_FEDERATED_TRUST_DOMAINS, name);
+    await eventually(() => expect(registry.foreignBundles().size).toBe(0));
+    expect(foreign).toEqual(["partner.example", "partner.example", "partner.example"]);
   });
 });
 

@@ -2,6 +2,7 @@ import type { EntryRegistry, RegistryListener } from "../../src/issuer/ports.ts"
 import { createEntry } from "../../src/registration/entry.ts";
 import type { RegistrationEntry } from "../../src/registration/entry.ts";
 import type { PodObject } from "../../src/registration/objects.ts";
+import type { BundleDocument } from "../../src/spiffe/bundle-document.ts";
 
 /** A registry that is told what it holds, and tells its listeners as the real one does. */
 export interface FakeRegistry extends EntryRegistry {
@@ -10,15 +11,19 @@ export interface FakeRegistry extends EntryRegistry {
   setPod(pod: PodObject): void;
   setEntries(podUid: string, entries: readonly RegistrationEntry[]): void;
   removePod(uid: string): void;
+  /** Sets the bundle of a foreign trust domain; undefined: it is not known any more. */
+  setForeignBundle(trustDomain: string, bundle: BundleDocument | undefined): void;
 }
 
 export function fakeRegistry(): FakeRegistry {
   const pods = new Map<string, PodObject>();
   const entries = new Map<string, readonly RegistrationEntry[]>();
-  const listeners = new Set<RegistryListener>();
+  const listeners = new Set<Partial<RegistryListener>>();
   const api = new Map<string, PodObject>();
+  const foreign = new Map<string, BundleDocument>();
   return {
     api,
+    foreignBundles: () => foreign,
     pod: (uid) => pods.get(uid),
     entriesOfPod: (uid) => entries.get(uid) ?? [],
     podsOfNode: (node) =>
@@ -43,18 +48,23 @@ export function fakeRegistry(): FakeRegistry {
     setPod(pod) {
       pods.set(pod.metadata.uid, pod);
       if (pod.metadata.deletionTimestamp !== undefined) {
-        for (const listener of listeners) listener.podEnding(pod.metadata.uid);
+        for (const listener of listeners) listener.podEnding?.(pod.metadata.uid);
       }
     },
     setEntries(podUid, next) {
       entries.set(podUid, next);
       const node = pods.get(podUid)?.spec.nodeName ?? "";
-      for (const listener of listeners) listener.entriesChanged(podUid, node);
+      for (const listener of listeners) listener.entriesChanged?.(podUid, node);
+    },
+    setForeignBundle(trustDomain, bundle) {
+      if (bundle) foreign.set(trustDomain, bundle);
+      else foreign.delete(trustDomain);
+      for (const listener of listeners) listener.foreignBundleChanged?.(trustDomain);
     },
     removePod(uid) {
       pods.delete(uid);
       entries.delete(uid);
-      for (const listener of listeners) listener.podEnding(uid);
+      for (const listener of listeners) listener.podEnding?.(uid);
     },
   };
 }

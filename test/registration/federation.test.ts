@@ -194,7 +194,9 @@ describe("the status of a ClusterFederatedTrustDomain", () => {
       reason: "BundleFromSpec",
       message: "The bundle is the one in spec.trustDomainBundle; the endpoint is not asked yet.",
     });
-    expect(changes).toEqual([{ pods: new Map(), rules: new Set(["uid-partner"]) }]);
+    expect(changes).toEqual([
+      { pods: new Map(), rules: new Set(["uid-partner"]), bundles: new Set(["partner.example"]) },
+    ]);
     index.applyResource(KIND, federated({ trustDomainBundle: BUNDLE, generation: 3 }));
     expect(changes, "nothing new").toHaveLength(1);
   });
@@ -353,6 +355,7 @@ describe("what rules federate with", () => {
       {
         pods: new Map(),
         rules: new Set(["uid-all", "uid-static", "uid-alias", "uid-partner"]),
+        bundles: new Set(["partner.example"]),
       },
     ]);
   });
@@ -387,6 +390,80 @@ describe("what rules federate with", () => {
     index.applyResource(KIND, federated({ trustDomainBundle: BUNDLE }));
     changes.length = 0;
     index.applyResource(KIND, federated({ generation: 2, trustDomainBundle: BUNDLE }));
-    expect(changes).toEqual([{ pods: new Map(), rules: new Set(["uid-partner"]) }]);
+    expect(changes).toEqual([
+      { pods: new Map(), rules: new Set(["uid-partner"]), bundles: new Set() },
+    ]);
+  });
+});
+
+describe("foreign bundles", () => {
+  const PARTNER = parseTrustDomain("partner.example");
+  const bundleWith = (kid: string, sequence = 1): string =>
+    JSON.stringify({
+      keys: [x509Key(authority), jwtKey(authority, kid)],
+      spiffe_sequence: sequence,
+    });
+
+  it("are read from the objects' specs", () => {
+    const { index } = start();
+    expect(index.foreignBundles().size).toBe(0);
+    index.applyResource(KIND, federated({ trustDomainBundle: bundleWith("a", 7) }));
+    index.applyResource(KIND, federated({ name: "bare", trustDomain: "bare.example" }));
+    expect([...index.foreignBundles().keys()]).toEqual([PARTNER]);
+    expect(index.foreignBundles().get(PARTNER)).toEqual({
+      trustDomain: PARTNER,
+      x509Authorities: [authority.der],
+      jwtAuthorities: [{ kid: "a", ...authority.jwk }],
+      sequence: 7n,
+      refreshHint: undefined,
+    });
+  });
+
+  it("are told when they come, change and go, and not when nothing of them differs", () => {
+    const { index, changes } = start();
+    const told = (act: () => void): string[] => {
+      changes.length = 0;
+      act();
+      return changes.flatMap(({ bundles }) => [...bundles]);
+    };
+    const apply = (spec: Parameters<typeof federated>[0]) => () =>
+      index.applyResource(KIND, federated(spec));
+    expect(told(apply({ trustDomainBundle: bundleWith("a") }))).toEqual([PARTNER]);
+    expect(told(apply({ generation: 2, trustDomainBundle: bundleWith("a") }))).toEqual([]);
+    expect(told(apply({ trustDomainBundle: bundleWith("b") }))).toEqual([PARTNER]);
+    expect(told(apply({ trustDomainBundle: "{" }))).toEqual([PARTNER]);
+    expect(index.foreignBundles().size).toBe(0);
+    expect(told(apply({ trustDomainBundle: bundleWith("b") }))).toEqual([PARTNER]);
+    expect(told(() => index.removeResource(KIND, "uid-partner"))).toEqual([PARTNER]);
+    expect(told(() => index.removeResource(KIND, "uid-partner"))).toEqual([]);
+  });
+
+  it("keep the same object while nothing of them differs", () => {
+    const { index } = start();
+    index.applyResource(KIND, federated({ trustDomainBundle: bundleWith("a") }));
+    const before = index.foreignBundles().get(PARTNER);
+    index.applyResource(KIND, federated({ generation: 2, trustDomainBundle: bundleWith("a") }));
+    expect(index.foreignBundles().get(PARTNER)).toBe(before);
+  });
+
+  it("are those of the oldest object for a trust domain", () => {
+    const { index } = start();
+    const kids = () =>
+      index
+        .foreignBundles()
+        .get(PARTNER)
+        ?.jwtAuthorities.map(({ kid }) => kid);
+    index.applyResource(
+      KIND,
+      federated({ name: "young", created: NEW, trustDomainBundle: bundleWith("young") }),
+    );
+    expect(kids()).toEqual(["young"]);
+    index.applyResource(
+      KIND,
+      federated({ name: "old", created: OLD, trustDomainBundle: bundleWith("old") }),
+    );
+    expect(kids()).toEqual(["old"]);
+    index.removeResource(KIND, "uid-old");
+    expect(kids()).toEqual(["young"]);
   });
 });

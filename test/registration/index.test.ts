@@ -484,7 +484,7 @@ describe("changes", () => {
       expect(changes).toEqual([]);
     });
     expect(changes).toEqual([
-      { pods: new Map([["uid-a", "node-1"]]), rules: new Set(["uid-all"]) },
+      { pods: new Map([["uid-a", "node-1"]]), rules: new Set(["uid-all"]), bundles: new Set() },
     ]);
   });
 
@@ -534,11 +534,40 @@ describe("changes", () => {
     expect(changes[1]?.rules.size).toBe(80);
   });
 
+  it("of a pod's address are told once, and only while it has an entry", () => {
+    const { index, changes, ids } = start();
+    const at = (podIP: string) => index.applyPod(pod({ status: { podIP } }));
+    at("10.0.0.9");
+    at("10.0.0.1");
+    expect(changes, "no entry").toEqual([]);
+    index.applyResource("ClusterSPIFFEID", rule());
+    changes.length = 0;
+    at("10.0.0.1");
+    expect(changes, "the same").toEqual([]);
+    at("10.0.0.2");
+    const told = { pods: new Map([["uid-web", "node-1"]]), rules: new Set(), bundles: new Set() };
+    expect(changes).toEqual([told]);
+    expect(index.pod("uid-web")?.status?.podIP).toBe("10.0.0.2");
+    index.applyPod(pod({ name: "other" }));
+    expect(changes.pop()?.pods).toEqual(new Map([["uid-other", "node-1"]]));
+    index.batch(() => ["10.0.0.3", "10.0.0.4"].forEach(at));
+    expect(changes).toEqual([told, told]);
+    expect(ids()).toHaveLength(1);
+    index.removePod(pod());
+    changes.length = 0;
+    index.applyNode(node("node-2"));
+    expect(changes).toEqual([]);
+  });
+
   it("of the spec's generation alone reach the status", () => {
     const { index, changes, status } = start();
     index.applyResource("ClusterSPIFFEID", rule());
     index.applyResource("ClusterSPIFFEID", rule({ generation: 7 }));
     expect(status("all")?.observedGeneration).toBe(7);
-    expect(changes.at(-1)).toEqual({ pods: new Map(), rules: new Set(["uid-all"]) });
+    expect(changes.at(-1)).toEqual({
+      pods: new Map(),
+      rules: new Set(["uid-all"]),
+      bundles: new Set(),
+    });
   });
 });

@@ -82,6 +82,7 @@ describe("a ClusterStaticEntry whose parent is the server", () => {
       {
         pods: new Map([["uid-web", "node-1"]]),
         rules: new Set(["uid-alias", "uid-on-east"]),
+        bundles: new Set(),
       },
     ]);
     expect(status("alias")?.reason).toBe("EntryInEffect");

@@ -294,7 +294,7 @@ describe("removing an object", () => {
     expect(status("all")).toBeUndefined();
     expect(index.resourceUids("ClusterSPIFFEID")).toEqual([]);
     expect(changes).toEqual([
-      { pods: new Map([["uid-web", "node-1"]]), rules: new Set(["uid-all"]) },
+      { pods: new Map([["uid-web", "node-1"]]), rules: new Set(["uid-all"]), bundles: new Set() },
     ]);
     index.removeResource("ClusterSPIFFEID", "uid-all");
     expect(changes, "removing it again is nothing").toHaveLength(1);

@@ -249,6 +249,7 @@ describe("the parent of a ClusterStaticEntry", () => {
     expect(changes.at(-1)).toEqual({
       pods: new Map([["uid-web", "node-2"]]),
       rules: new Set(["uid-static"]),
+      bundles: new Set(),
     });
     index.removeNode(node("node-2"));
     expect(ids()).toEqual([]);
