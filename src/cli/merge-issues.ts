@@ -37,9 +37,11 @@ export function mergeRules(
 
 function newestIssues(answers: readonly Answered<IssuesView>[]): IssuesView {
   const lastIssued = newest(answers, ({ lastIssued }) => lastIssued);
+  const lastIssuedJwt = newest(answers, ({ lastIssuedJwt }) => lastIssuedJwt);
   const lastError = newest(answers, ({ lastError }) => lastError);
   return {
     ...(lastIssued === undefined ? {} : { lastIssued }),
+    ...(lastIssuedJwt === undefined ? {} : { lastIssuedJwt }),
     ...(lastError === undefined ? {} : { lastError }),
   };
 }

@@ -17,6 +17,7 @@ export function printPod(pod: PodView, now: number): string {
       "Service account": pod.serviceAccount,
       Phase: pod.phase,
       "Last issued": issuedText(pod.lastIssued, now),
+      ...(pod.lastIssuedJwt ? { "Last JWT-SVID": issuedText(pod.lastIssuedJwt, now) } : {}),
       "Last error": failureText(pod.lastError, now),
     }),
     section("Identities", entries.join("\n"), "none"),

@@ -36,11 +36,14 @@ export interface IssueRecords {
 }
 
 export interface PodIssues {
+  /** X509-SVIDs. */
   readonly issued?: Issued;
+  /** JWT-SVIDs: apart, as they are issued far more often. */
+  readonly issuedJwt?: Issued;
   readonly failed?: IssueFailure;
 }
 
-export type IssueCall = "attest" | "renew";
+export type IssueCall = "attest" | "renew" | "issueJwt";
 
 /** SVIDs that went to a pod; times in milliseconds since the epoch. */
 export interface Issued {
@@ -108,7 +111,10 @@ export interface FailureView {
 }
 
 export interface IssuesView {
+  /** X509-SVIDs. */
   readonly lastIssued?: IssuedView;
+  /** JWT-SVIDs. */
+  readonly lastIssuedJwt?: IssuedView;
   readonly lastError?: FailureView;
 }
 

@@ -5,6 +5,8 @@ import { formatSelector } from "../spiffe/selector.ts";
 import type {
   EntryView,
   InspectedRegistry,
+  Issued,
+  IssuedView,
   IssueRecords,
   IssuesView,
   PodIssues,
@@ -102,20 +104,16 @@ function selectedPodView(
   return { ...plain, ...(entry === undefined ? {} : { entry: entryView(entry, pod, source) }) };
 }
 
-function issuesView({ issued, failed }: PodIssues): IssuesView {
+function issuesView({ issued, issuedJwt, failed }: PodIssues): IssuesView {
   return {
-    ...(issued === undefined
-      ? {}
-      : {
-          lastIssued: {
-            by: issued.by,
-            at: rfc3339(issued.at),
-            until: rfc3339(issued.notAfter),
-            spiffeIds: issued.spiffeIds,
-          },
-        }),
+    ...(issued === undefined ? {} : { lastIssued: issuedView(issued) }),
+    ...(issuedJwt === undefined ? {} : { lastIssuedJwt: issuedView(issuedJwt) }),
     ...(failed === undefined ? {} : { lastError: { ...failed, at: rfc3339(failed.at) } }),
   };
+}
+
+function issuedView({ by, at, notAfter, spiffeIds }: Issued): IssuedView {
+  return { by, at: rfc3339(at), until: rfc3339(notAfter), spiffeIds };
 }
 
 function rfc3339(ms: number): string {

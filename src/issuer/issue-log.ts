@@ -22,7 +22,6 @@ export function createIssueLog(
 ): IssueLog {
   const pods = new Map<string, PodIssues>();
   const unsubscribe = registry.subscribe({
-    entriesChanged: () => undefined,
     podEnding: (podUid) => void pods.delete(podUid),
   });
   const record = (podUid: string, news: PodIssues): void => {
@@ -36,7 +35,8 @@ export function createIssueLog(
     }
   };
   return {
-    recordIssued: (podUid, issued) => record(podUid, { issued }),
+    recordIssued: (podUid, issued) =>
+      record(podUid, issued.by === "issueJwt" ? { issuedJwt: issued } : { issued }),
     recordFailure: (podUid, failure) =>
       record(podUid, {
         failed: { ...failure, message: failure.message.slice(0, MOST_MESSAGE_CHARS) },

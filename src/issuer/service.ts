@@ -1,28 +1,25 @@
 import type { Clock } from "../core/clock.ts";
-import { errorMessage, isSignetError, SignetError, toSignetError } from "../core/errors.ts";
+import { SignetError } from "../core/errors.ts";
 import type { Live } from "../core/live.ts";
 import type { Log } from "../core/log.ts";
-import type { IssueCall } from "../inspect/ports.ts";
 import type { RegistrationEntry } from "../registration/entry.ts";
-import { podName } from "../registration/objects.ts";
+import { podIp, podName } from "../registration/objects.ts";
 import type { PodObject } from "../registration/objects.ts";
+import type { PodEntries } from "../registration/types.ts";
 import type { Issuer } from "../rpc/gen/signet/agent/v1/agent_pb.js";
 import type { CallContext, Handlers } from "../rpc/server.ts";
-import {
-  admitAgent,
-  checkAgentPod,
-  checkNotEnding,
-  checkPod,
-  checkPodToken,
-  checkServiceAccount,
-} from "./attestation.ts";
-import type { Agent, AgentAccount } from "./attestation.ts";
-import { encodeBundle, encodeSvid } from "./encode.ts";
+import { authenticateAgent, findPod } from "./admission.ts";
+import { checkNotEnding, checkPod, checkPodToken, checkServiceAccount } from "./attestation.ts";
+import type { Agent } from "./attestation.ts";
+import { answer, noIdentity } from "./calls.ts";
+import type { CallDeps, Issue } from "./calls.ts";
+import { encodeSvid } from "./encode.ts";
+import type { BundleMessage, EncodeBundle } from "./encode.ts";
 import { explainAbsence } from "./explain.ts";
-import type { IssueLog } from "./issue-log.ts";
-import type { CertificateAuthority, EntryRegistry } from "./ports.ts";
+import { issueJwt } from "./issue-jwt.ts";
+import type { PodClaims } from "./jwt-claims.ts";
+import type { CertificateAuthority } from "./ports.ts";
 import type { Sessions } from "./sessions.ts";
-import type { TokenVerifier } from "./tokens.ts";
 import type { WaitingRoom } from "./waiting-room.ts";
 
 /** A pod that still has no identity after this long gets an event that says why. */
@@ -32,20 +29,18 @@ const ANSWER_MARGIN_MS = 500;
 /** Longest wait for a caller that set no deadline. */
 const DEFAULT_WAIT_MS = 110_000;
 
-export interface IssuerDeps {
-  readonly registry: EntryRegistry;
+export interface IssuerDeps extends CallDeps {
   readonly authority: Live<CertificateAuthority>;
-  readonly tokens: TokenVerifier;
-  readonly agentAccount: AgentAccount;
   readonly waitingRoom: WaitingRoom;
   readonly sessions: Sessions;
-  /** SVID lifetime in milliseconds for entries that name none. */
+  readonly encodeBundle: EncodeBundle;
+  /** SVID lifetimes in milliseconds for entries that name none. */
   readonly defaultTtlMs: number;
+  readonly defaultJwtTtlMs: number;
+  /** What a pod's JWT-SVIDs say beside the registered claims. */
+  readonly claims: PodClaims;
   /** Tells a pod, as a Warning event, why it has no identity. */
   readonly warnPod: (pod: PodObject, reason: string, message: string) => void;
-  readonly onIssued: (kind: IssueCall, count: number, ms: number) => void;
-  /** Remembers what became of each pod's calls. */
-  readonly issues: Pick<IssueLog, "recordIssued" | "recordFailure">;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -63,8 +58,10 @@ export function createIssuerService(deps: IssuerDeps): Service {
       answer(deps, { by: "renew", podUid: request.podUid, context }, (agent) =>
         renew(deps, request, agent),
       ),
-    issueJwt: () =>
-      Promise.reject(new SignetError("UNIMPLEMENTED", "this operator issues no JWT-SVIDs")),
+    issueJwt: (request, context) =>
+      answer(deps, { by: "issueJwt", podUid: request.podUid, context }, (agent) =>
+        issueJwt(deps, request, agent),
+      ),
     async watch(_request, send, context) {
       const agent = await authenticateAgent(deps, context);
       const expiry = new AbortController();
@@ -90,51 +87,22 @@ type Attest = Parameters<Service["attest"]>[0];
 type Renew = Parameters<Service["renew"]>[0];
 type Response = Awaited<ReturnType<Service["attest"]>>;
 
-interface Call {
-  readonly by: IssueCall;
-  readonly podUid: string;
-  readonly context: CallContext;
-}
-
-/** Lets an agent ask, and remembers what became of it. */
-async function answer(
-  deps: IssuerDeps,
-  { by, podUid, context }: Call,
-  act: (agent: Agent) => Promise<Issue>,
-): Promise<Response> {
-  const startedAt = deps.clock.now();
-  const agent = await authenticateAgent(deps, context);
-  try {
-    const { response, notAfter, spiffeIds } = await act(agent);
-    const at = deps.clock.now();
-    deps.onIssued(by, spiffeIds.length, at - startedAt);
-    deps.issues.recordIssued(podUid, { by, at, notAfter, spiffeIds });
-    return response;
-  } catch (error) {
-    const { code, message } = toSignetError(error);
-    // Whoever gave up learns nothing from that; and no agent may speak of another node's pods.
-    if (code !== "CANCELLED" && deps.registry.pod(podUid)?.spec.nodeName === agent.nodeName) {
-      deps.issues.recordFailure(podUid, { by, at: deps.clock.now(), code, message });
-    }
-    throw error;
-  }
-}
-
 async function attest(
   deps: IssuerDeps,
   request: Attest,
   { agent, context }: { readonly agent: Agent; readonly context: CallContext },
-): Promise<Issue> {
+): Promise<Issue<Response>> {
   const claims = await deps.tokens.verify(request.podToken);
   checkPodToken(claims, request.podUid, agent);
   const at = { namespace: claims.namespace, name: claims.podName, uid: request.podUid };
-  const pod = checkPod(await findPod(deps, at, agent), request.podUid, agent);
+  const pod = checkPod(await findPod(deps.registry, at, agent), request.podUid, agent);
   checkServiceAccount(claims, pod);
   checkNotEnding(pod);
   const entries = await entriesFor(deps, pod, { noWait: request.noWait, context });
   // Waiting may have taken long: what was true of the pod then is checked again.
-  checkNotEnding(checkPod(deps.registry.pod(request.podUid), request.podUid, agent));
-  const issued = await issue(deps, entries, Buffer.from(request.publicKey));
+  const now = checkPod(deps.registry.pod(request.podUid), request.podUid, agent);
+  checkNotEnding(now);
+  const issued = await issue(deps, { pod: now, entries }, Buffer.from(request.publicKey));
   deps.log.info(
     { pod: podName(pod), node: agent.nodeName, spiffeIds: issued.spiffeIds },
     "issued the pod's first SVIDs",
@@ -142,57 +110,13 @@ async function attest(
   return issued;
 }
 
-async function renew(deps: IssuerDeps, request: Renew, agent: Agent): Promise<Issue> {
+async function renew(deps: IssuerDeps, request: Renew, agent: Agent): Promise<Issue<Response>> {
   const pod = checkPod(deps.registry.pod(request.podUid), request.podUid, agent);
   const entries = deps.registry.entriesOfPod(request.podUid);
-  if (entries.length === 0) throw noIdentity(deps, pod);
-  const issued = await issue(deps, entries, Buffer.from(request.publicKey));
+  if (entries.length === 0) throw noIdentity(deps.registry, pod);
+  const issued = await issue(deps, { pod, entries }, Buffer.from(request.publicKey));
   deps.log.debug({ pod: podName(pod), node: agent.nodeName }, "renewed the pod's SVIDs");
   return issued;
-}
-
-async function authenticateAgent(deps: IssuerDeps, context: CallContext): Promise<Agent> {
-  const header = context.header("authorization") ?? "";
-  if (!header.startsWith("Bearer ")) {
-    throw new SignetError(
-      "UNAUTHENTICATED",
-      "the agent's token must come as metadata authorization: Bearer <token>",
-    );
-  }
-  const claims = await deps.tokens.verify(header.slice("Bearer ".length));
-  const agent = admitAgent(
-    claims,
-    deps.agentAccount,
-    (uid) => deps.registry.pod(uid)?.spec.nodeName,
-  );
-  // A token outlives its pod; the signature alone does not tell.
-  const at = { namespace: claims.namespace, name: claims.podName, uid: claims.podUid };
-  checkAgentPod(await findPod(deps, at, agent), agent);
-  return agent;
-}
-
-interface PodAddress {
-  readonly namespace: string;
-  readonly name: string;
-  readonly uid: string;
-}
-
-/** The pod from the cache or, where the watch lags behind kubelet, from the API server. */
-async function findPod(
-  deps: IssuerDeps,
-  at: PodAddress,
-  agent: Agent,
-): Promise<PodObject | undefined> {
-  const cached = deps.registry.pod(at.uid);
-  if (cached?.spec.nodeName === agent.nodeName) return cached;
-  const fetched = await deps.registry.fetchPod(at.namespace, at.name).catch((error: unknown) => {
-    if (isSignetError(error, "UNAVAILABLE")) throw error;
-    throw new SignetError(
-      "UNAVAILABLE",
-      `pod ${at.namespace}/${at.name} cannot be read: ${errorMessage(error)}`,
-    );
-  });
-  return fetched?.metadata.uid === at.uid ? fetched : undefined;
 }
 
 async function entriesFor(
@@ -219,27 +143,15 @@ async function entriesFor(
     timeoutMs: patience - grace,
     signal,
   });
-  if (late.length === 0) throw noIdentity(deps, pod);
+  if (late.length === 0) throw noIdentity(deps.registry, pod);
   return late;
-}
-
-function noIdentity(deps: IssuerDeps, pod: PodObject): SignetError {
-  const why = explainAbsence(deps.registry.explainPod(pod.metadata.uid));
-  return new SignetError("NO_IDENTITY", `no identity for pod ${podName(pod)}: ${why}`);
-}
-
-interface Issue {
-  readonly response: Response;
-  /** Of the SVID that expires first, in milliseconds since the epoch. */
-  readonly notAfter: number;
-  readonly spiffeIds: readonly string[];
 }
 
 async function issue(
   deps: IssuerDeps,
-  entries: readonly RegistrationEntry[],
+  { pod, entries }: PodEntries,
   publicKey: Buffer,
-): Promise<Issue> {
+): Promise<Issue<Response>> {
   const authority = deps.authority.get();
   const now = deps.clock.now();
   const certificates = await Promise.all(
@@ -252,10 +164,28 @@ async function issue(
       };
     }),
   );
-  const svids = certificates.map(({ entry, issued }) => encodeSvid(entry, issued));
   return {
-    response: { svids, bundle: encodeBundle(authority.bundle) },
+    response: {
+      svids: certificates.map(({ entry, issued }) => encodeSvid(entry, issued)),
+      bundle: deps.encodeBundle(authority.bundle),
+      federatedBundles: federatedBundles(deps, entries),
+      podIp: podIp(pod),
+    },
     notAfter: Math.min(...certificates.map(({ issued }) => issued.notAfter)),
     spiffeIds: entries.map((entry) => entry.spiffeId),
   };
+}
+
+/** The bundles that entries federate with, as far as they are known. */
+function federatedBundles(
+  { registry, encodeBundle }: IssuerDeps,
+  entries: readonly RegistrationEntry[],
+): BundleMessage[] {
+  const names = new Set(entries.flatMap(({ federatesWith }) => federatesWith));
+  if (names.size === 0) return [];
+  const known = registry.foreignBundles();
+  return [...names].flatMap((name) => {
+    const bundle = known.get(name);
+    return bundle ? [encodeBundle(bundle)] : [];
+  });
 }

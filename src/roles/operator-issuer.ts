@@ -5,6 +5,7 @@ import type { Service } from "../core/lifecycle.ts";
 import { ERROR_CODES, errorMessage, toSignetError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { CertificateAuthority } from "../issuer/ports.ts";
+import { bundleEncoder } from "../issuer/encode.ts";
 import { createIssuerService } from "../issuer/service.ts";
 import type { IssuerDeps } from "../issuer/service.ts";
 import { createSessions } from "../issuer/sessions.ts";
@@ -52,8 +53,9 @@ export function issuerService(context: OperatorContext, trust: Trust): Service {
 function serve(context: OperatorContext, trust: Trust): Running {
   const { config, registry, clock, client, namespace } = context;
   const log = context.log.child({ component: "issuer" });
+  const encodeBundle = bundleEncoder();
   const waitingRoom = createWaitingRoom(registry, clock);
-  const sessions = createSessions(registry, trust.bundle());
+  const sessions = createSessions({ registry, bundle: trust.bundle(), encodeBundle });
   const service = createIssuerService({
     registry,
     issues: context.issues,
@@ -66,7 +68,10 @@ function serve(context: OperatorContext, trust: Trust): Running {
     agentAccount: { namespace, serviceAccount: config.operator.agentServiceAccount },
     waitingRoom,
     sessions,
+    encodeBundle,
+    claims: context.claims,
     defaultTtlMs: config.operator.x509SvidTtl,
+    defaultJwtTtlMs: config.operator.jwtSvidTtl,
     warnPod: podWarner(context),
     onIssued: issueMetrics(context),
     clock,
@@ -108,13 +113,15 @@ function podWarner({ events }: OperatorContext): IssuerDeps["warnPod"] {
 
 function issueMetrics({ metrics }: OperatorContext): IssuerDeps["onIssued"] {
   const issued = metrics.counter("signet_issuer_x509_svids_total", "X509-SVIDs issued.", ["call"]);
+  const jwtIssued = metrics.counter("signet_issuer_jwt_svids_total", "JWT-SVIDs issued.", []);
   const seconds = metrics.histogram(
     "signet_issuer_seconds",
     "From an agent's call to its answer, waiting for an identity included.",
     ["call"],
   );
   return (call, count, ms) => {
-    issued.inc({ call }, count);
+    if (call === "issueJwt") jwtIssued.inc({}, count);
+    else issued.inc({ call }, count);
     seconds.observe({ call }, ms / 1000);
   };
 }

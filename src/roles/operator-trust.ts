@@ -66,10 +66,13 @@ async function open(context: OperatorContext, signal: AbortSignal): Promise<Open
   const hazard = trustDomainHazard(trustDomain);
   if (hazard !== undefined) throw new SignetError("INVALID_ARGUMENT", hazard);
   const { caSecretName, caTtl, caKeyType, serviceName } = config.operator;
+  const { jwtAlgorithm, jwtKeyTtl = caTtl } = config.operator;
+  const jwtIssuer = config.operator.jwtIssuer || `spiffe://${trustDomain}`;
   const secret = journalSecret(client, { namespace, name: caSecretName }, trustDomain);
-  const rotation = { ttlMs: caTtl, keyType: caKeyType };
+  const jwt = { algorithm: jwtAlgorithm, ttlMs: jwtKeyTtl };
+  const rotation = { ttlMs: caTtl, keyType: caKeyType, jwt };
   const ca = await untilAvailable(context, signal, () =>
-    openCertificateAuthority({ secret, trustDomain, rotation, clock, log }),
+    openCertificateAuthority({ secret, trustDomain, rotation, jwtIssuer, clock, log }),
   );
   const dnsNames = serviceDnsNames(serviceName, namespace, config.clusterDomain);
   const serving = await openServingCertificate({ ca: ca.state, dnsNames, clock, log });

@@ -12,6 +12,8 @@ import type { EventRecorder } from "../kube/events.ts";
 import { inspectServer } from "../inspect/server.ts";
 import { createIssueLog } from "../issuer/issue-log.ts";
 import type { IssueLog } from "../issuer/issue-log.ts";
+import { compileClaims } from "../issuer/jwt-claims.ts";
+import type { PodClaims } from "../issuer/jwt-claims.ts";
 import { createKubeClient } from "../kube/client.ts";
 import { parseTrustDomain } from "../spiffe/trust-domain.ts";
 import { podInjector } from "../webhook/admit.ts";
@@ -34,38 +36,17 @@ export interface OperatorContext extends Process {
   /** What this replica did last for each pod. */
   readonly issues: IssueLog;
   readonly metrics: Metrics;
+  /** What a pod's JWT-SVIDs say beside the registered claims. */
+  readonly claims: PodClaims;
 }
 
-/** Composes the role that computes entries, signs, admits and, on one replica, publishes. */
+/**
+ * Composes the role that computes entries, signs, admits and, on one replica, publishes. Throws INVALID_ARGUMENT
+ * for a configuration that cannot be used.
+ */
 export function operator(process: Process): ServiceGroup {
-  const { config, clock, log, random } = process;
-  const kube = loadInCluster({ env: process.env, readFile: process.readFile, clock });
-  const client = createKubeClient({ config: kube, clock, userAgent: `signet/${process.version}` });
-  const registry = startRegistry({
-    client,
-    options: {
-      ...config,
-      ...config.operator,
-      agentNamespace: kube.namespace,
-      agentServiceAccount: config.operator.agentServiceAccount,
-      // Our own pods come before any identity: they must never wait for one.
-      ignoreNamespaces: [...config.operator.ignoreNamespaces, `^${kube.namespace}$`],
-    },
-    clock,
-    random,
-    log: log.child({ component: "registration" }),
-  });
-  const podName = requireEnv(process, "POD_NAME");
-  const context: OperatorContext = {
-    ...process,
-    client,
-    namespace: kube.namespace,
-    podName,
-    registry,
-    events: createEventRecorder({ client, component: "signet", instance: podName, clock, log }),
-    issues: createIssueLog(registry),
-    metrics: createMetrics(),
-  };
+  const context = shared(process);
+  const { client, log, registry } = context;
   const trust = trustService(context);
   const missing: string[] = ["start"];
   const synced: Service = {
@@ -96,6 +77,39 @@ export function operator(process: Process): ServiceGroup {
     ],
     log,
   );
+}
+
+function shared(process: Process): OperatorContext {
+  const { config, clock, log, random } = process;
+  const claims = compileClaims({ ...config, ...config.operator });
+  const kube = loadInCluster({ env: process.env, readFile: process.readFile, clock });
+  const client = createKubeClient({ config: kube, clock, userAgent: `signet/${process.version}` });
+  const registry = startRegistry({
+    client,
+    options: {
+      ...config,
+      ...config.operator,
+      agentNamespace: kube.namespace,
+      agentServiceAccount: config.operator.agentServiceAccount,
+      // Our own pods come before any identity: they must never wait for one.
+      ignoreNamespaces: [...config.operator.ignoreNamespaces, `^${kube.namespace}$`],
+    },
+    clock,
+    random,
+    log: log.child({ component: "registration" }),
+  });
+  const podName = requireEnv(process, "POD_NAME");
+  return {
+    ...process,
+    client,
+    namespace: kube.namespace,
+    podName,
+    registry,
+    events: createEventRecorder({ client, component: "signet", instance: podName, clock, log }),
+    issues: createIssueLog(registry),
+    metrics: createMetrics(),
+    claims,
+  };
 }
 
 function webhook({ config, registry, clock, log }: OperatorContext, trust: Trust): Service {

@@ -35,14 +35,21 @@ describe("the answers of several replicas about a pod", () => {
     const merged = mergePods(
       { replica: "a", view: pod({ lastIssued: issued(1), phase: "Pending" }) },
       [
-        { replica: "b", view: pod({ lastIssued: issued(3), lastError: failed(1) }) },
-        { replica: "c", view: pod({ lastIssued: issued(2), lastError: failed(2) }) },
+        {
+          replica: "b",
+          view: pod({ lastIssued: issued(3), lastIssuedJwt: issued(4), lastError: failed(1) }),
+        },
+        {
+          replica: "c",
+          view: pod({ lastIssued: issued(2), lastIssuedJwt: issued(5), lastError: failed(2) }),
+        },
       ],
     );
     expect(merged).toEqual(
       pod({
         phase: "Pending",
         lastIssued: { ...issued(3), replica: "b" },
+        lastIssuedJwt: { ...issued(5), replica: "c" },
         lastError: { ...failed(2), replica: "c" },
       }),
     );

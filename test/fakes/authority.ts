@@ -1,5 +1,5 @@
 import "reflect-metadata";
-import { createHash, webcrypto } from "node:crypto";
+import { createHash, createPublicKey, webcrypto } from "node:crypto";
 import * as x509 from "@peculiar/x509";
 import { pemBlock } from "../../src/spiffe/pem.ts";
 
@@ -93,7 +93,8 @@ function authorityOf(
     der,
     pem: pemBlock("CERTIFICATE", der),
     async issue({ uris, dnsNames = [], publicKey, notBefore, notAfter, isCa = false }) {
-      const key = await webcrypto.subtle.importKey("spki", publicKey, EC, true, ["verify"]);
+      const kind = algorithmOf(publicKey);
+      const key = await webcrypto.subtle.importKey("spki", publicKey, kind, true, ["verify"]);
       const extensions = [
         new x509.BasicConstraintsExtension(isCa, undefined, true),
         new x509.KeyUsagesExtension(isCa ? CA_USAGE : x509.KeyUsageFlags.digitalSignature, true),
@@ -117,6 +118,14 @@ function authorityOf(
       return authorityOf(await sign(`CN=${name}`, below.publicKey, rest), below);
     },
   };
+}
+
+/** How webcrypto names the kind of a key in SubjectPublicKeyInfo. */
+function algorithmOf(spki: Uint8Array) {
+  const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+  if (key.asymmetricKeyType === "rsa") return { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
+  const { crv = "P-256" } = key.export({ format: "jwk" });
+  return { name: "ECDSA", namedCurve: crv };
 }
 
 async function caExtensions(key: webcrypto.CryptoKey, isCa = true): Promise<x509.Extension[]> {

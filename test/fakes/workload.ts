@@ -5,12 +5,11 @@ import type { JWTPayload, JWTHeaderParameters } from "jose";
 import { createX509Authority, loadX509Authority } from "../../src/ca/authority.ts";
 import { createX509Issuer } from "../../src/ca/issuer.ts";
 import { liveValue } from "../../src/core/live.ts";
+import type { Bundle, JwtAuthority } from "../../src/spiffe/bundle.ts";
 import { parseTrustDomain } from "../../src/spiffe/trust-domain.ts";
 import type {
   EntitledState,
-  JwtKey,
   JwtSvidRequest,
-  TrustBundle,
   WorkloadSource,
   WorkloadState,
   WorkloadSvid,
@@ -21,7 +20,7 @@ export interface TokenKey {
   readonly alg: string;
   readonly kid: string;
   readonly privateKey: KeyObject;
-  readonly jwk: JwtKey;
+  readonly jwk: JwtAuthority;
 }
 
 /** A key of the kind that an algorithm needs. */
@@ -30,7 +29,12 @@ export function tokenKey(kid: string, alg = "ES256"): TokenKey {
   const { privateKey, publicKey } = alg.startsWith("ES")
     ? generateKeyPairSync("ec", { namedCurve: curve })
     : generateKeyPairSync("rsa", { modulusLength: 2048 });
-  return { alg, kid, privateKey, jwk: { ...publicKey.export({ format: "jwk" }), kid } as JwtKey };
+  return {
+    alg,
+    kid,
+    privateKey,
+    jwk: { ...publicKey.export({ format: "jwk" }), kid } as JwtAuthority,
+  };
 }
 
 /** Signs any claims with any header, also wrong ones. */
@@ -53,7 +57,7 @@ export interface TestDomain {
   readonly name: string;
   readonly key: TokenKey;
   svid(path: string, options?: SvidOptions): Promise<WorkloadSvid>;
-  readonly bundle: TrustBundle;
+  readonly bundle: Bundle;
   /** A state with these SVIDs of the domain. */
   state(svids: readonly WorkloadSvid[], federated?: readonly TestDomain[]): EntitledState;
 }
@@ -65,7 +69,13 @@ export async function testDomain(name = "example.org"): Promise<TestDomain> {
   const authority = loadX509Authority(material, trustDomain);
   const issuer = createX509Issuer(authority);
   const key = tokenKey(`key-of-${name}`);
-  const bundle = { x509Authorities: [authority.certificate], jwtKeys: [key.jwk] };
+  const bundle: Bundle = {
+    trustDomain,
+    x509Authorities: [authority.certificate],
+    jwtAuthorities: [key.jwk],
+    sequence: 1,
+    refreshHint: 300,
+  };
   return {
     name,
     key,

@@ -28,6 +28,14 @@ describe("the issue log", () => {
     expect(log.of("c")).toEqual({});
   });
 
+  it("keeps tokens and certificates apart", () => {
+    const log = createIssueLog(fakeRegistry());
+    const jwt = { ...issued(3), by: "issueJwt" as const };
+    log.recordIssued("a", issued(2));
+    log.recordIssued("a", jwt);
+    expect(log.of("a")).toEqual({ issued: issued(2), issuedJwt: jwt });
+  });
+
   it("forgets a pod that ends, until it is closed", () => {
     const registry = fakeRegistry();
     const log = createIssueLog(registry);

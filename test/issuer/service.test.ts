@@ -1,131 +1,32 @@
-import { generateKeyPairSync, X509Certificate } from "node:crypto";
-import { credentials } from "@grpc/grpc-js";
+import { createPublicKey, X509Certificate } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { journalBundle } from "../../src/ca/bundle.ts";
-import { loadX509Authority } from "../../src/ca/authority.ts";
-import { createX509Issuer } from "../../src/ca/issuer.ts";
-import { activeX509Authority, emptyJournal } from "../../src/ca/journal.ts";
-import { rotateJournal } from "../../src/ca/rotate.ts";
-import { createServingCertificate } from "../../src/ca/serving.ts";
-import { systemClock } from "../../src/core/clock.ts";
-import { liveValue } from "../../src/core/live.ts";
-import type { LiveSource } from "../../src/core/live.ts";
-import { silentLog } from "../../src/core/log.ts";
-import { createIssueLog } from "../../src/issuer/issue-log.ts";
-import type { IssueLog } from "../../src/issuer/issue-log.ts";
-import type { CertificateAuthority } from "../../src/issuer/ports.ts";
-import { createIssuerService } from "../../src/issuer/service.ts";
-import { createSessions } from "../../src/issuer/sessions.ts";
-import type { Sessions } from "../../src/issuer/sessions.ts";
-import { createTokenVerifier } from "../../src/issuer/tokens.ts";
-import { createWaitingRoom } from "../../src/issuer/waiting-room.ts";
-import type { WaitingRoom } from "../../src/issuer/waiting-room.ts";
-import type { PodObject } from "../../src/registration/objects.ts";
-import { rpcClient } from "../../src/rpc/client.ts";
-import type { RpcClient } from "../../src/rpc/client.ts";
+import { parseBundleDocument } from "../../src/spiffe/bundle-document.ts";
+import type { BundleDocument } from "../../src/spiffe/bundle-document.ts";
+import { parseTrustDomain } from "../../src/spiffe/trust-domain.ts";
 import { Issuer } from "../../src/rpc/gen/signet/agent/v1/agent_pb.js";
 import type { IssueResponse, NodeUpdate } from "../../src/rpc/gen/signet/agent/v1/agent_pb.js";
-import { addService } from "../../src/rpc/server.ts";
-import { tlsRpcServer } from "../../src/rpc/tls-server.ts";
-import type { TlsRpcServer } from "../../src/rpc/tls-server.ts";
-import { bundlePem } from "../../src/spiffe/bundle.ts";
-import { parseTrustDomain } from "../../src/spiffe/trust-domain.ts";
-import { fakeEntry, fakePod, fakeRegistry } from "../fakes/registry.ts";
-import type { FakeRegistry } from "../fakes/registry.ts";
-import { fakeTokenIssuer } from "../fakes/tokens.ts";
-import type { FakeTokenIssuer, TokenFacts } from "../fakes/tokens.ts";
+import { fakeEntry, fakePod } from "../fakes/registry.ts";
+import type { TokenFacts } from "../fakes/tokens.ts";
+import { AGENT, agentPod, openIssuer, publicKey } from "./fixture.ts";
+import type { OpenIssuer } from "./fixture.ts";
 
-const publicKey = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({
-  type: "spki",
-  format: "der",
-});
-const AGENT: TokenFacts = {
-  namespace: "signet-system",
-  serviceAccount: "signet-agent",
-  podName: "agent-a",
-  podUid: "uid-agent-a",
-  nodeName: "node-a",
-};
-
-function agentPod(nodeName = "node-a"): PodObject {
-  return {
-    metadata: { name: "agent-a", namespace: "signet-system", uid: "uid-agent-a" },
-    spec: { nodeName, serviceAccountName: "signet-agent" },
-    status: { phase: "Running" },
-  };
-}
-
-let registry: FakeRegistry;
-let api: FakeTokenIssuer;
-let server: TlsRpcServer;
-let client: RpcClient;
-let waitingRoom: WaitingRoom;
-let sessions: Sessions;
-let authority: LiveSource<CertificateAuthority>;
-let warnings: string[];
-let issues: IssueLog;
-let agentHeader: Record<string, string>;
+let open: OpenIssuer;
+let registry: OpenIssuer["registry"];
+let api: OpenIssuer["api"];
+let client: OpenIssuer["client"];
+let waitingRoom: OpenIssuer["waitingRoom"];
+let sessions: OpenIssuer["sessions"];
+let authority: OpenIssuer["authority"];
+let warnings: OpenIssuer["warnings"];
+let issues: OpenIssuer["issues"];
+let agentHeader: OpenIssuer["agentHeader"];
 
 beforeEach(async () => {
-  registry = fakeRegistry();
-  registry.setPod(agentPod());
-  api = await fakeTokenIssuer();
-  warnings = [];
-  issues = createIssueLog(registry);
-  const trustDomain = parseTrustDomain("example.org");
-  const clock = systemClock();
-  const { journal } = await rotateJournal(emptyJournal(trustDomain), clock.now(), {
-    ttlMs: 3_600_000,
-  });
-  const record = activeX509Authority(journal);
-  if (!record) throw new Error("no active authority");
-  const issuer = createX509Issuer(loadX509Authority(record, trustDomain));
-  const bundle = journalBundle(journal, 300);
-  authority = liveValue<CertificateAuthority>({
-    bundle,
-    issue: (request) => issuer.issue(request),
-  });
-  const serving = await createServingCertificate(issuer, {
-    dnsNames: ["localhost"],
-    ttlMs: 600_000,
-    now: clock.now(),
-  });
-  waitingRoom = createWaitingRoom(registry, clock);
-  const bundles = liveValue(bundle);
-  sessions = createSessions(registry, bundles);
-  authority.subscribe((next) => bundles.set(next.bundle));
-  server = tlsRpcServer(
-    liveValue({ key: serving.keyPem, cert: serving.chainPem, notAfter: serving.notAfter }),
-  );
-  addService(
-    server.grpc,
-    Issuer,
-    createIssuerService({
-      registry,
-      authority,
-      tokens: createTokenVerifier({ audience: "signet", fetchKeys: api.keys, clock }),
-      agentAccount: { namespace: "signet-system", serviceAccount: "signet-agent" },
-      waitingRoom,
-      sessions,
-      defaultTtlMs: 3_600_000,
-      warnPod: (pod, reason, message) => warnings.push(`${pod.metadata.name} ${reason} ${message}`),
-      onIssued: () => undefined,
-      issues,
-      clock,
-      log: silentLog(),
-    }),
-  );
-  const port = await server.listen(0, "127.0.0.1");
-  client = rpcClient(`localhost:${port}`, credentials.createSsl(Buffer.from(bundlePem(bundle))));
-  agentHeader = { authorization: `Bearer ${await api.sign(AGENT)}` };
+  open = await openIssuer();
+  ({ registry, api, client, waitingRoom, sessions, authority, warnings, issues, agentHeader } =
+    open);
 });
-
-afterEach(async () => {
-  client.close();
-  waitingRoom.close();
-  sessions.close();
-  await server.close();
-});
+afterEach(() => open.close());
 
 async function attest(
   podUid: string,
@@ -338,6 +239,65 @@ describe("Renew", () => {
   });
 });
 
+const RSA = {
+  kty: "RSA",
+  n: "sXchDaQebHnPiGvyDOAT4saGEUetSyo9MKLOoWFsueri23bOdgWp4Dy1WlUzewbgBHod5pcM9H95GQRV3JDXboIRROSBigeC5yjU1hGzHHyXss8UDprecbAYxknTcQkhslANGRUZmdTOQ5qTRsLAt6BTYuyvVRdhS8exSZEy_c4gs_7svlJJQ4H9_NxsiIoLwAEk7-Q3UXERGYw_75IDrGA84-lA_-Ct4eTlXHBIY2EaV7t7LjJaynVJCpkv4LKjTTAumiGUIuQhrNhZLuF_RJLqHpM2kgWFLU7-VTdL1VbC2tejvcI2BlMkEpk1BzBZI0KQB0GaDWFLN-aEAw3vRw",
+  e: "AQAB",
+};
+
+function foreignBundle(trustDomain: string, sequence = 7): BundleDocument {
+  const keys = [{ ...RSA, use: "jwt-svid", kid: "k1", alg: "PS256" }];
+  const text = JSON.stringify({ keys, spiffe_sequence: sequence, spiffe_refresh_hint: 60 });
+  return parseBundleDocument(text, parseTrustDomain(trustDomain));
+}
+
+describe("An answer", () => {
+  it("names what each SVID federates with, and carries those bundles that are known", async () => {
+    const pod = { ...fakePod("web"), status: { phase: "Running", podIP: "10.1.2.3" } };
+    registry.setPod(pod);
+    registry.setEntries("uid-web", [
+      fakeEntry(pod, { federatesWith: ["b.example", "unknown.example"] }),
+      fakeEntry(pod, { spiffeId: "spiffe://example.org/2", federatesWith: ["b.example"] }),
+    ]);
+    registry.setForeignBundle("b.example", foreignBundle("b.example"));
+    registry.setForeignBundle("other.example", foreignBundle("other.example"));
+    for (const answer of [await renew("uid-web"), await attest("uid-web", await podToken("web"))]) {
+      expect(answer.svids.map(({ federatesWith }) => federatesWith)).toEqual([
+        ["b.example", "unknown.example"],
+        ["b.example"],
+      ]);
+      expect(answer.podIp).toBe("10.1.2.3");
+      expect(answer.federatedBundles).toHaveLength(1);
+      expect(answer.federatedBundles[0]).toMatchObject({
+        trustDomain: "b.example",
+        x509Authorities: [],
+        sequence: 7n,
+        refreshHint: 60,
+        jwtAuthorities: [{ keyId: "k1", algorithm: "PS256" }],
+      });
+      const der = Buffer.from(answer.federatedBundles[0]?.jwtAuthorities[0]?.publicKey ?? []);
+      const key = createPublicKey({ key: der, type: "spki", format: "der" });
+      expect(key.export({ format: "jwk" })).toEqual(RSA);
+    }
+  });
+
+  it("carries no foreign bundle for entries that federate with none", async () => {
+    registry.setPod(fakePod("web"));
+    registry.setEntries("uid-web", [fakeEntry(fakePod("web"))]);
+    registry.setForeignBundle("b.example", foreignBundle("b.example"));
+    const { federatedBundles, podIp } = await renew("uid-web");
+    expect([federatedBundles, podIp]).toEqual([[], ""]);
+  });
+
+  it("carries the JWT authorities of the own bundle", async () => {
+    registry.setPod(fakePod("web"));
+    registry.setEntries("uid-web", [fakeEntry(fakePod("web"))]);
+    const { bundle } = await renew("uid-web");
+    const [own] = authority.get().bundle.jwtAuthorities;
+    expect(bundle?.jwtAuthorities).toMatchObject([{ keyId: own?.kid, algorithm: "ES256" }]);
+  });
+});
+
 describe("The issue log", () => {
   it("is told what a pod was issued, by which call and until when", async () => {
     const pod = fakePod("web");
@@ -396,12 +356,20 @@ describe("The issue log", () => {
 });
 
 function describeUpdate({ update }: NodeUpdate): string {
-  if (update.case === "pod") return `${update.value.podUid}:${update.value.entries.length}`;
+  if (update.case === "pod") {
+    const { podUid, podIp, entries } = update.value;
+    return [podUid, entries.length, ...(podIp === "" ? [] : [podIp])].join(":");
+  }
+  if (update.case === "federatedBundle") {
+    const { trustDomain, x509Authorities, jwtAuthorities } = update.value;
+    return `${trustDomain}:${x509Authorities.length}:${jwtAuthorities.length}`;
+  }
+  if (update.case === "federatedBundleGone") return `${update.value} gone`;
   return update.case ?? "";
 }
 
 describe("Watch", () => {
-  function open(): { seen: string[]; ended: Promise<unknown>; stop: () => void } {
+  function watch(): { seen: string[]; ended: Promise<unknown>; stop: () => void } {
     const seen: string[] = [];
     const abort = new AbortController();
     const ended = (async () => {
@@ -421,7 +389,7 @@ describe("Watch", () => {
     registry.setPod(fakePod("bare"));
     registry.setPod(fakePod("far", "node-b"));
     registry.setEntries("uid-far", [fakeEntry(fakePod("far", "node-b"))]);
-    const { seen, stop, ended } = open();
+    const { seen, stop, ended } = watch();
     await expect.poll(() => seen).toEqual(["bundle", "uid-web:1", "synced"]);
     registry.setEntries("uid-far", []);
     registry.setEntries("uid-web", []);
@@ -433,8 +401,56 @@ describe("Watch", () => {
     await expect.poll(() => sessions.size).toBe(0);
   });
 
+  it("sends every foreign bundle before synced, then those that change, and says which are gone", async () => {
+    registry.setForeignBundle("b.example", foreignBundle("b.example"));
+    const { seen, stop } = watch();
+    await expect.poll(() => seen).toEqual(["bundle", "b.example:0:1", "synced"]);
+    registry.setForeignBundle("c.example", foreignBundle("c.example"));
+    await expect.poll(() => seen.slice(3)).toEqual(["c.example:0:1"]);
+    registry.setForeignBundle("b.example", undefined);
+    await expect.poll(() => seen.slice(4)).toEqual(["b.example gone"]);
+    stop();
+  });
+
+  it("sends a foreign bundle that changed often once, as it is now, to an agent that reads slowly", async () => {
+    const updates: NodeUpdate["update"][] = [];
+    const gate = Promise.withResolvers<void>();
+    const abort = new AbortController();
+    const served = sessions.serve(
+      "node-a",
+      async (update) => {
+        updates.push(update.update as NodeUpdate["update"]);
+        await gate.promise;
+      },
+      abort.signal,
+    );
+    for (let sequence = 1; sequence <= 50; sequence += 1) {
+      registry.setForeignBundle("b.example", foreignBundle("b.example", sequence));
+    }
+    gate.resolve();
+    await expect.poll(() => updates.length).toBeGreaterThanOrEqual(3);
+    abort.abort();
+    await served;
+    const sequences = updates.flatMap((update) =>
+      update.case === "federatedBundle" ? [update.value.sequence] : [],
+    );
+    expect(sequences).toEqual([50n, 50n]);
+  });
+
+  it("sends a pod anew with its address", async () => {
+    const pod = fakePod("web");
+    registry.setPod(pod);
+    registry.setEntries("uid-web", [fakeEntry(pod)]);
+    const { seen, stop } = watch();
+    await expect.poll(() => seen).toEqual(["bundle", "uid-web:1", "synced"]);
+    registry.setPod({ ...pod, status: { phase: "Running", podIP: "10.1.2.3" } });
+    registry.setEntries("uid-web", [fakeEntry(pod)]);
+    await expect.poll(() => seen.slice(3)).toEqual(["uid-web:1:10.1.2.3"]);
+    stop();
+  });
+
   it("ends with UNAVAILABLE when the operator stops", async () => {
-    const { seen, ended } = open();
+    const { seen, ended } = watch();
     await expect.poll(() => seen).toEqual(["bundle", "synced"]);
     sessions.close();
     expect(await ended).toMatchObject({ code: "UNAVAILABLE" });
@@ -444,6 +460,6 @@ describe("Watch", () => {
     agentHeader = {
       authorization: `Bearer ${await api.sign({ ...AGENT, expiresAt: Date.now() + 2000 })}`,
     };
-    expect(await open().ended).toMatchObject({ code: "UNAVAILABLE" });
+    expect(await watch().ended).toMatchObject({ code: "UNAVAILABLE" });
   });
 });
