@@ -48,6 +48,8 @@ export function tlsRpcServer(material: Live<TlsMaterial>): TlsRpcServer {
   );
   tls.maxConnections = MAX_CONNECTIONS;
   tls.on("tlsClientError", (_error, socket) => socket.destroy());
+  // Such as no more file descriptors: one failed accept(2) must not end the process, and the next may work.
+  tls.on("error", () => undefined);
   const unsubscribe = material.subscribe((next) =>
     tls.setSecureContext({ key: next.key, cert: next.cert }),
   );

@@ -23,6 +23,13 @@ export interface UnixListener {
   close(): Promise<void>;
 }
 
+export interface UnixOptions {
+  /** Permission bits of the socket. */
+  readonly mode: number;
+  /** Told when a client could not be taken in, such as for want of file descriptors; the others are served on. */
+  readonly onError?: (error: Error) => void;
+}
+
 /**
  * Lets `server` listen on a unix socket with exactly the permission bits `mode`. The socket is bound under a
  * hidden name beside `path` and renamed over it, so that there is no moment without a socket, a stale file is
@@ -32,13 +39,15 @@ export interface UnixListener {
 export async function serveUnix(
   server: Server,
   path: string,
-  { mode }: { readonly mode: number },
+  { mode, onError = () => undefined }: UnixOptions,
 ): Promise<UnixListener> {
   const hidden = join(dirname(path), `.${randomBytes(3).toString("hex")}`);
   for (const name of [path, hidden]) checkSocketPath(name);
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const listener = createServer((socket) => injector.injectConnection(socket));
   const file = await bind(listener, { hidden, path, mode });
+  // Without a listener one failed accept(2) would end the process.
+  listener.on("error", onError);
   return {
     path,
     isGone: async () => (await identify(path)) === undefined,
@@ -83,11 +92,11 @@ async function bind(listener: NetServer, { hidden, path, mode }: Binding): Promi
   }
 }
 
-/** Names the file behind a path, so that a replaced one shows. */
+/** Names the file behind a path, so that a replaced one shows: a new file may get the number of a removed one. */
 async function identify(path: string): Promise<string | undefined> {
   try {
-    const { dev, ino } = await lstat(path);
-    return `${dev}:${ino}`;
+    const { dev, ino, birthtimeNs } = await lstat(path, { bigint: true });
+    return `${dev}:${ino}:${birthtimeNs}`;
   } catch {
     return undefined;
   }
