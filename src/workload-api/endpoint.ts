@@ -49,6 +49,8 @@ const OPTIONS: ServerOptions = {
 export interface ServedWorkload {
   readonly source: WorkloadSource;
   readonly gate: CallGate;
+  /** Told of every call that ended with an error. */
+  readonly onError: CallObserver;
 }
 
 /** Another service on every socket. */
@@ -131,7 +133,7 @@ function grpcServer(
   const streams = limits.openCalls + SPARE_STREAMS;
   const server = new Server({ ...OPTIONS, "grpc.max_concurrent_streams": streams });
   addService(server, SpiffeWorkloadAPI, workloadApi({ source, gate, validate, clock }), onError);
-  for (const extra of services) extra.add(server, { source, gate });
+  for (const extra of services) extra.add(server, { source, gate, onError });
   const shown = [SpiffeWorkloadAPI, ...services.map(({ service }) => service)];
   for (const service of REFLECTION_SERVICES) addReflection(server, service, { gate, shown });
   return server;

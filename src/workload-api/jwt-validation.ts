@@ -1,12 +1,12 @@
 import { compactVerify, decodeProtectedHeader, importJWK } from "jose";
 import type { CryptoKey } from "jose";
 import { SignetError } from "../core/errors.ts";
+import type { Bundle, JwtAuthority } from "../spiffe/bundle.ts";
 import { parseSpiffeId } from "../spiffe/id.ts";
 import type { SpiffeId } from "../spiffe/id.ts";
 import { checkClaims, parseClaims } from "./jwt-claims.ts";
 import type { Claims } from "./jwt-claims.ts";
 import { verificationKey } from "./jwt-keys.ts";
-import type { JwtKey, TrustBundle } from "./ports.ts";
 
 /** JWT-SVID §2.1; anything else is refused before it is looked at. */
 const ALGORITHMS = new Set([
@@ -21,7 +21,7 @@ export interface Validation {
   /** The name that the token must be meant for. */
   readonly audience: string;
   /** The bundle of a trust domain, undefined for one that is not trusted. */
-  readonly bundleOf: (trustDomain: string) => TrustBundle | undefined;
+  readonly bundleOf: (trustDomain: string) => Bundle | undefined;
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
@@ -40,8 +40,8 @@ export type ValidateJwtSvid = (token: string, validation: Validation) => Promise
 
 /** Makes a validator that remembers the keys it has imported, as long as the bundles live. */
 export function jwtSvidValidator(): ValidateJwtSvid {
-  const imported = new WeakMap<JwtKey, Map<string, Promise<CryptoKey | undefined>>>();
-  const importOnce = (key: JwtKey, alg: string): Promise<CryptoKey | undefined> => {
+  const imported = new WeakMap<JwtAuthority, Map<string, Promise<CryptoKey | undefined>>>();
+  const importOnce = (key: JwtAuthority, alg: string): Promise<CryptoKey | undefined> => {
     const byAlgorithm = imported.get(key) ?? new Map<string, Promise<CryptoKey | undefined>>();
     imported.set(key, byAlgorithm);
     const known = byAlgorithm.get(alg) ?? importKey(key, alg);
@@ -54,7 +54,7 @@ export function jwtSvidValidator(): ValidateJwtSvid {
     const id = subject(claims);
     const bundle = bundleOf(id.trustDomain);
     if (bundle === undefined) throw invalid(`no bundle of trust domain ${id.trustDomain} is known`);
-    const candidates = bundle.jwtKeys.filter((key) => key.kid === kid);
+    const candidates = bundle.jwtAuthorities.filter((key) => key.kid === kid);
     if (candidates.length === 0) {
       throw invalid(`the bundle of ${id.trustDomain} has no JWT key ${JSON.stringify(kid)}`);
     }
@@ -95,7 +95,7 @@ function subject({ sub }: Claims): SpiffeId {
 }
 
 /** The key for one algorithm; undefined when it is of another kind or curve, or names another algorithm. */
-async function importKey(key: JwtKey, alg: string): Promise<CryptoKey | undefined> {
+async function importKey(key: JwtAuthority, alg: string): Promise<CryptoKey | undefined> {
   const usable = verificationKey(key);
   if (usable === undefined || (usable.alg !== undefined && usable.alg !== alg)) return undefined;
   const { kty, crv, x, y, n, e } = usable;

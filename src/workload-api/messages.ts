@@ -7,9 +7,10 @@ import {
 } from "../rpc/gen/spiffe/workload/workload_pb.js";
 import { SignetError } from "../core/errors.ts";
 import { EncodedMessage } from "../rpc/service.ts";
+import type { Bundle } from "../spiffe/bundle.ts";
 import { responseHints } from "./hints.ts";
 import { jwtKeySet } from "./jwt-keys.ts";
-import type { EntitledState, TrustBundle } from "./ports.ts";
+import type { EntitledState } from "./ports.ts";
 
 /** Gives the message that a state is told with. */
 export type Encode = (state: EntitledState) => EncodedMessage;
@@ -33,7 +34,7 @@ export function stateMessages(): StateMessages {
     jwtBundles: remembered((state) => {
       const own = state.trustDomain;
       const verifying = allBundles(state).filter(
-        ([trustDomain, bundle]) => trustDomain === own || bundle.jwtKeys.length > 0,
+        ([trustDomain, bundle]) => trustDomain === own || bundle.jwtAuthorities.length > 0,
       );
       const bundles = byTrustDomain(verifying, (bundle) => Buffer.from(jwtKeySet(bundle)));
       return encode(JWTBundlesResponseSchema, { bundles });
@@ -47,7 +48,7 @@ function checkAuthorities({ bundle, trustDomain }: EntitledState): void {
   throw new SignetError("PERMISSION_DENIED", `trust domain ${trustDomain} has no X.509 authority`);
 }
 
-function hasX509Authorities([, bundle]: readonly [string, TrustBundle]): boolean {
+function hasX509Authorities([, bundle]: readonly [string, Bundle]): boolean {
   return bundle.x509Authorities.length > 0;
 }
 
@@ -71,18 +72,18 @@ function x509SvidResponse(state: EntitledState): MessageInitShape<typeof X509SVI
 }
 
 /** Own bundle and foreign ones; a foreign one that goes by our own name does not count. */
-function allBundles(state: EntitledState): (readonly [string, TrustBundle])[] {
+function allBundles(state: EntitledState): (readonly [string, Bundle])[] {
   return [...new Map([...state.federatedBundles, [state.trustDomain, state.bundle] as const])];
 }
 
-function certificates(bundle: TrustBundle): Buffer {
+function certificates(bundle: Bundle): Buffer {
   return Buffer.concat(bundle.x509Authorities);
 }
 
 /** Sorted, so that equal states have equal messages. */
 function byTrustDomain(
-  bundles: readonly (readonly [string, TrustBundle])[],
-  value: (bundle: TrustBundle) => Buffer,
+  bundles: readonly (readonly [string, Bundle])[],
+  value: (bundle: Bundle) => Buffer,
 ): Record<string, Buffer> {
   const sorted = bundles.toSorted(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(

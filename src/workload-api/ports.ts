@@ -1,23 +1,5 @@
+import type { Bundle } from "../spiffe/bundle.ts";
 import type { TrustDomain } from "../spiffe/trust-domain.ts";
-
-/** A public key that verifies JWT-SVIDs: a JWK (RFC 7517 §4), found by its `kid`. */
-export interface JwtKey {
-  readonly kid: string;
-  readonly kty: string;
-  readonly alg?: string | undefined;
-  readonly crv?: string | undefined;
-  readonly x?: string | undefined;
-  readonly y?: string | undefined;
-  readonly n?: string | undefined;
-  readonly e?: string | undefined;
-}
-
-/** What the SVIDs of one trust domain are verified with. */
-export interface TrustBundle {
-  /** CA certificates in DER. */
-  readonly x509Authorities: readonly Buffer[];
-  readonly jwtKeys: readonly JwtKey[];
-}
 
 /** An X509-SVID with its key. */
 export interface WorkloadSvid {
@@ -36,9 +18,9 @@ export interface EntitledState {
   readonly trustDomain: TrustDomain;
   /** The default SVID first, the others in an order that does not change with rotations; never empty. */
   readonly svids: readonly WorkloadSvid[];
-  readonly bundle: TrustBundle;
+  readonly bundle: Bundle;
   /** Foreign trust domains that the workload federates with. */
-  readonly federatedBundles: ReadonlyMap<TrustDomain, TrustBundle>;
+  readonly federatedBundles: ReadonlyMap<TrustDomain, Bundle>;
 }
 
 /**

@@ -3,8 +3,9 @@ import { FlattenedSign, GeneralSign } from "jose";
 import fc from "fast-check";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { SpiffeWorkloadAPI } from "../../src/rpc/gen/spiffe/workload/workload_pb.js";
+import type { Bundle, JwtAuthority } from "../../src/spiffe/bundle.ts";
+import { parseTrustDomain } from "../../src/spiffe/trust-domain.ts";
 import { jwtSvidValidator } from "../../src/workload-api/jwt-validation.ts";
-import type { JwtKey } from "../../src/workload-api/ports.ts";
 import { signToken, testDomain, testWorkload, tokenKey } from "../fakes/workload.ts";
 import type { TestDomain, TestWorkload, TokenKey } from "../fakes/workload.ts";
 import { HEADERS, serve } from "./world.ts";
@@ -33,8 +34,14 @@ interface Changes {
 const token = ({ claims = {}, header = {}, key: signer = key }: Changes = {}): Promise<string> =>
   signToken(signer, { ...CLAIMS, ...claims }, header);
 
-function check(text: string, keys: readonly JwtKey[] = [key.jwk, rsa.jwk], now = NOW) {
-  const bundle = { x509Authorities: [], jwtKeys: keys };
+function check(text: string, keys: readonly JwtAuthority[] = [key.jwk, rsa.jwk], now = NOW) {
+  const bundle: Bundle = {
+    trustDomain: parseTrustDomain("example.org"),
+    x509Authorities: [],
+    jwtAuthorities: keys,
+    sequence: 1,
+    refreshHint: 300,
+  };
   const bundleOf = (name: string) => (name === "example.org" ? bundle : undefined);
   return validate(text, { audience: "api", bundleOf, now });
 }

@@ -184,7 +184,7 @@ describe("FetchX509SVID", () => {
 
   it("leaves out a foreign trust domain without authorities, and is denied without own ones [AMB-12]", async () => {
     const state = domain.state([await domain.svid("/web")], [foreign]);
-    const without = { x509Authorities: [], jwtKeys: [] };
+    const without = { ...domain.bundle, x509Authorities: [], jwtAuthorities: [] };
     workload.set({
       ...state,
       federatedBundles: new Map([...state.federatedBundles.keys()].map((name) => [name, without])),
@@ -220,7 +220,7 @@ describe("FetchX509SVID", () => {
     await Promise.all([stream.until(1), keys.until(1)]);
     workload.set({
       ...domain.state(svids),
-      bundle: { ...domain.bundle, jwtKeys: [foreign.key.jwk] },
+      bundle: { ...domain.bundle, jwtAuthorities: [foreign.key.jwk] },
     });
     await keys.until(2);
     await quiet();
@@ -306,7 +306,7 @@ describe("FetchX509Bundles and FetchJWTBundles", () => {
       { kid: "none", kty: "RSA" },
     ];
     const state = domain.state([await domain.svid("/web")]);
-    workload.set({ ...state, bundle: { ...domain.bundle, jwtKeys: [...bad, good] } });
+    workload.set({ ...state, bundle: { ...domain.bundle, jwtAuthorities: [...bad, good] } });
     const { bundles: sets } = await jwtBundles().until(1);
     const { keys } = JSON.parse(Buffer.from(sets["spiffe://example.org"] ?? []).toString()) as {
       keys: Record<string, string>[];
@@ -319,7 +319,7 @@ describe("FetchX509Bundles and FetchJWTBundles", () => {
 
   it("say that the own trust domain has no token keys, and leave out foreign ones without", async () => {
     const state = domain.state([await domain.svid("/web")], [foreign]);
-    const without = { ...domain.bundle, jwtKeys: [] };
+    const without = { ...domain.bundle, jwtAuthorities: [] };
     workload.set({
       ...state,
       bundle: without,
@@ -336,8 +336,9 @@ describe("FetchX509Bundles and FetchJWTBundles", () => {
     await Promise.all([x.until(1), j.until(1)]);
     const svids = [await domain.svid("/web")];
     const both = {
+      ...domain.bundle,
       x509Authorities: [...domain.bundle.x509Authorities, ...foreign.bundle.x509Authorities],
-      jwtKeys: [domain.key.jwk, foreign.key.jwk],
+      jwtAuthorities: [domain.key.jwk, foreign.key.jwk],
     };
     workload.set({ ...domain.state(svids), bundle: both });
     const after = await x.until(2);

@@ -1,5 +1,5 @@
-// Prints what the published Go modules of CSI, kubelet's plugin registration, SPIFFE and gRPC declare on the wire, as JSON:
-// services, messages and enums, each field in one line as a .proto file would have it.
+// Prints what the published Go modules of CSI, kubelet's plugin registration, SPIFFE, gRPC and Envoy declare on the wire, as
+// JSON: services, messages and enums, each field in one line as a .proto file would have it.
 //
 // Run it as `go run . > descriptors.json`; test/rpc/descriptors.test.ts compares our own protocol files with it.
 package main
@@ -13,6 +13,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	_ "github.com/container-storage-interface/spec/lib/go/csi"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	_ "github.com/spiffe/go-spiffe/v2/proto/spiffe/workload"
 	_ "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	_ "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
@@ -34,20 +36,33 @@ var packages = map[protoreflect.FullName]bool{
 	"grpc.reflection.v1": true, "grpc.reflection.v1alpha": true,
 }
 
+// Envoy's packages are large: only these files of theirs.
+var envoyFiles = map[string]bool{
+	"envoy/config/core/v3/base.proto":                                             true,
+	"envoy/config/core/v3/extension.proto":                                        true,
+	"envoy/extensions/transport_sockets/tls/v3/common.proto":                      true,
+	"envoy/extensions/transport_sockets/tls/v3/secret.proto":                      true,
+	"envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.proto": true,
+	"envoy/service/discovery/v3/discovery.proto":                                  true,
+	"envoy/service/secret/v3/sds.proto":                                           true,
+	"envoy/type/v3/semantic_version.proto":                                        true,
+	"google/rpc/status.proto":                                                     true,
+}
+
 func main() {
 	out := dump{map[string]string{}, map[string]map[string]string{}, map[string]map[string]int32{}}
-	found := map[protoreflect.FullName]bool{}
+	found := map[string]bool{}
 	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
-		if packages[file.Package()] {
-			found[file.Package()] = true
+		if packages[file.Package()] || envoyFiles[file.Path()] {
+			found[file.Path()] = true
 			out.addServices(file.Services())
 			out.addMessages(file.Messages())
 			out.addEnums(file.Enums())
 		}
 		return true
 	})
-	if len(found) != len(packages) {
-		fmt.Fprintf(os.Stderr, "only these packages are registered: %v\n", found)
+	if len(found) != len(packages)+len(envoyFiles) {
+		fmt.Fprintf(os.Stderr, "only these files are registered: %v\n", found)
 		os.Exit(1)
 	}
 	encoder := json.NewEncoder(os.Stdout)
