@@ -1,5 +1,5 @@
 import { SignetError } from "../core/errors.ts";
-import { injectVolume } from "./mutate.ts";
+import { idleAnnotations, injectVolume } from "./mutate.ts";
 import type { InjectionOptions } from "./mutate.ts";
 import { diff } from "./patch.ts";
 import { readPod } from "./pod.ts";
@@ -28,7 +28,9 @@ export function podInjector(options: InjectionOptions): (request: AdmissionReque
     const exemption = exempt(pod);
     if (exemption !== undefined) return { patch: [], outcome: exemption };
     const patch = diff(pod, injectVolume(pod, options));
-    return { patch, outcome: patch.length > 0 ? "injected" : "already complete" };
+    const outcome = patch.length > 0 ? "injected" : "already complete";
+    const warnings = idleAnnotations(pod, options);
+    return { patch, outcome, ...(warnings.length > 0 && { warnings }) };
   };
 }
 

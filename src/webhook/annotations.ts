@@ -1,15 +1,16 @@
 import { posix } from "node:path";
-import { SignetError } from "../core/errors.ts";
+import { faulty, quote } from "../api/volume-attributes/fault.ts";
+import { ATTRIBUTE_PREFIX } from "../api/volume-attributes/names.ts";
+import { ownAttributes, parseVolumeAttributes } from "../api/volume-attributes/parse.ts";
+import type { SignetError } from "../core/errors.ts";
 import type { IncomingPod } from "./pod.ts";
 
-/** Pod annotations that steer the injection; all are optional. */
+/** Pod annotations that steer the injection, beside those that are attributes of the volume; all are optional. */
 export const ANNOTATIONS = {
   /** Absolute folder at which containers see the volume. */
   mountPath: "signet.dev/mount-path",
   /** Comma-separated names of the containers and init containers that get the volume; all without it. */
   containers: "signet.dev/containers",
-  /** `true` starts the pod even while nothing selects it; also the attribute's name on the volume. */
-  optional: "signet.dev/optional",
 } as const;
 
 const DEFAULT_MOUNT_PATH = "/var/run/secrets/spiffe.io";
@@ -27,16 +28,25 @@ export interface InjectionWishes {
   readonly mountPath: string;
   /** Undefined means all. */
   readonly containers: ReadonlySet<string> | undefined;
-  readonly optional: boolean;
+  /** Attributes for the volume, in the annotations' words. */
+  readonly attributes: Readonly<Record<string, string>>;
 }
 
-/** Reads the annotations of a pod; throws INVALID_ARGUMENT that names the annotation and what it may hold. */
+/**
+ * Reads the annotations of a pod under `signet.dev/`, of which each must be known; throws INVALID_ARGUMENT that
+ * names the annotation and what it may hold.
+ */
 export function readWishes(pod: IncomingPod): InjectionWishes {
-  const annotations = pod.metadata?.annotations ?? {};
+  const annotations = Object.fromEntries(
+    Object.entries(pod.metadata?.annotations ?? {}).filter(([key]) =>
+      key.startsWith(ATTRIBUTE_PREFIX),
+    ),
+  );
+  parseVolumeAttributes(annotations, "annotation", Object.values(ANNOTATIONS));
   return {
     mountPath: readMountPath(annotations[ANNOTATIONS.mountPath]),
     containers: readContainers(annotations[ANNOTATIONS.containers], containerNames(pod)),
-    optional: readOptional(annotations[ANNOTATIONS.optional]),
+    attributes: ownAttributes(annotations),
   };
 }
 
@@ -71,19 +81,6 @@ function readContainers(
   throw invalid(ANNOTATIONS.containers, text, `${unknown}; the pod has ${known.join(", ")}`);
 }
 
-function readOptional(text: string | undefined): boolean {
-  if (text === undefined || text === "false") return false;
-  if (text === "true") return true;
-  throw invalid(ANNOTATIONS.optional, text, 'must be "true" or "false"');
-}
-
-function invalid(annotation: string, value: string, rule: string): SignetError {
-  return new SignetError("INVALID_ARGUMENT", `annotation ${annotation}=${quote(value)} ${rule}`, {
-    details: { annotation },
-  });
-}
-
-/** Annotations may hold 256 KiB: a refusal shows the beginning. */
-function quote(value: string): string {
-  return JSON.stringify(value.length > 128 ? `${value.slice(0, 128)}…` : value);
+function invalid(key: string, text: string, rule: string): SignetError {
+  return faulty({ source: "annotation", key, text }, rule);
 }

@@ -1,4 +1,5 @@
 import { posix } from "node:path";
+import { parseVolumeAttributes } from "../api/volume-attributes/parse.ts";
 import { SignetError } from "../core/errors.ts";
 import type { Container, EnvVar, PodSpec, Volume, VolumeMount } from "../kube/types.ts";
 import { ANNOTATIONS, readWishes, SOCKET_NAME } from "./annotations.ts";
@@ -17,31 +18,32 @@ interface IdentityVolumes {
   /** The one that containers without a mount get. */
   readonly name: string;
   readonly all: ReadonlySet<string>;
+  /** Those with the files of SPIFFE's filesystem delivery under the names that it gives them. */
+  readonly delivering: ReadonlySet<string>;
 }
 
 /**
  * Gives the pod a volume of our driver, and every container and init container (or those that
  * `signet.dev/containers` names) a read-only mount of it and the variables that SPIFFE clients look for.
  *
- * What the owner wrote stays: a volume of our driver under any name, its mounts wherever they are
- * (the variables then point there), and variables of the same name. Everything new is appended, parts
+ * What the owner wrote stays: a volume of our driver under any name and with its attributes (those of the
+ * annotations are for the volume that is added here), its mounts wherever they are (the variables then point
+ * there), and variables of the same name. Everything new is appended, parts
  * that need nothing are the same objects as before, and a second call returns the pod it was given.
  *
- * Throws INVALID_ARGUMENT for an annotation that cannot be followed, and FAILED_PRECONDITION where a
+ * Throws INVALID_ARGUMENT for an annotation or attribute that cannot be followed, and FAILED_PRECONDITION where a
  * container already has another volume at the mount path: without a mount it would run without an
  * identity, or with somebody else's credentials in the place of ours.
  */
 export function injectVolume(pod: IncomingPod, options: InjectionOptions): IncomingPod {
   const wishes = readWishes(pod);
   const { spec } = pod;
-  const declared = (spec.volumes ?? []).filter(({ csi }) => csi?.driver === options.driverName);
-  const name = declared[0]?.name ?? freeName(spec.volumes ?? []);
-  const volumes = { name, all: new Set([name, ...declared.map((volume) => volume.name)]) };
+  const declared = declaredVolumes(pod, options);
+  const added = declared.length === 0 ? [identityVolume(pod, wishes, options)] : [];
+  const volumes = identityVolumes([...declared, ...added]);
 
   const next: PodSpec = { ...spec };
-  if (declared.length === 0) {
-    next.volumes = [...(spec.volumes ?? []), identityVolume(name, wishes, options)];
-  }
+  if (added.length > 0) next.volumes = [...(spec.volumes ?? []), ...added];
   for (const list of ["initContainers", "containers"] as const) {
     const containers = spec[list];
     if (containers) next[list] = equipAll(containers, volumes, wishes);
@@ -49,14 +51,53 @@ export function injectVolume(pod: IncomingPod, options: InjectionOptions): Incom
   return sameParts(spec, next) ? pod : { ...pod, spec: next };
 }
 
-function identityVolume(name: string, wishes: InjectionWishes, options: InjectionOptions): Volume {
-  const attributes = wishes.optional ? { [ANNOTATIONS.optional]: "true" } : undefined;
+/**
+ * Annotations that have no effect, as warnings for the pod's owner: those for the volume of a pod that declares its
+ * own, unless the volume says the same.
+ */
+export function idleAnnotations(pod: IncomingPod, options: InjectionOptions): string[] {
+  const declared = declaredVolumes(pod, options);
+  const [first] = declared;
+  if (first === undefined) return [];
+  return Object.entries(readWishes(pod).attributes)
+    .filter(([key, value]) => declared.some(({ csi }) => csi?.volumeAttributes?.[key] !== value))
+    .map(
+      ([key]) =>
+        `annotation ${key} has no effect: the pod declares volume "${first.name}" itself, so write it into that volume's csi.volumeAttributes`,
+    );
+}
+
+function declaredVolumes({ spec }: IncomingPod, { driverName }: InjectionOptions): Volume[] {
+  return (spec.volumes ?? []).filter(({ csi }) => csi?.driver === driverName);
+}
+
+function identityVolumes(volumes: readonly Volume[]): IdentityVolumes {
+  const delivering = volumes.filter(({ csi }) => {
+    const { fileSets, fileNames } = parseVolumeAttributes(
+      csi?.volumeAttributes ?? {},
+      "volume attribute",
+    );
+    return fileSets.has("credential-bundle") && !fileNames.has("credential-bundle.pem");
+  });
   return {
-    name,
+    name: volumes[0]?.name ?? "",
+    all: new Set(volumes.map(({ name }) => name)),
+    delivering: new Set(delivering.map(({ name }) => name)),
+  };
+}
+
+function identityVolume(
+  { spec }: IncomingPod,
+  { attributes }: InjectionWishes,
+  { driverName }: InjectionOptions,
+): Volume {
+  const some = Object.keys(attributes).length > 0;
+  return {
+    name: freeName(spec.volumes ?? []),
     csi: {
-      driver: options.driverName,
+      driver: driverName,
       readOnly: true,
-      ...(attributes && { volumeAttributes: attributes }),
+      ...(some && { volumeAttributes: { ...attributes } }),
     },
   };
 }
@@ -89,7 +130,9 @@ function equip(container: Container, volumes: IdentityVolumes, mountPath: string
   const existing = volumeMounts.find((mount) => volumes.all.has(mount.name) && isWhole(mount));
   if (!existing) refuseCollision(container, mountPath);
   const folder = existing ? trimPath(existing.mountPath) : mountPath;
-  const missing = variables(folder).filter(({ name }) => !env.some((known) => known.name === name));
+  const delivers = volumes.delivering.has(existing?.name ?? volumes.name);
+  const wanted = variables(folder, delivers);
+  const missing = wanted.filter(({ name }) => !env.some((known) => known.name === name));
   if (existing && missing.length === 0) return container;
   const mount = { name: volumes.name, mountPath, readOnly: true };
   return {
@@ -104,10 +147,11 @@ function isWhole(mount: VolumeMount & { subPathExpr?: string }): boolean {
   return !mount.subPath && !mount.subPathExpr;
 }
 
-function variables(folder: string): EnvVar[] {
+/** Filesystem delivery (draft): whoever finds the folder's variable expects its files there. */
+function variables(folder: string, delivers: boolean): EnvVar[] {
   return [
     { name: "SPIFFE_ENDPOINT_SOCKET", value: `unix://${folder}/${SOCKET_NAME}` },
-    { name: "SPIFFE_CREDENTIAL_FOLDER", value: folder },
+    ...(delivers ? [{ name: "SPIFFE_CREDENTIAL_FOLDER", value: folder }] : []),
   ];
 }
 

@@ -33,7 +33,9 @@ const podShape = z.looseObject({
       .array(
         z.looseObject({
           name: z.string(),
-          csi: z.looseObject({ driver: z.string() }).optional(),
+          csi: z
+            .looseObject({ driver: z.string(), volumeAttributes: stringMap.optional() })
+            .optional(),
         }),
       )
       .optional(),

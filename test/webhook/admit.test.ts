@@ -26,9 +26,23 @@ describe("podInjector", () => {
     fc.assert(
       fc.property(anyPod, (given) => {
         const patched = applyAdditions(given, ask(given).patch);
-        expect(ask(patched)).toEqual({ patch: [], outcome: "already complete" });
+        expect(ask(patched)).toMatchObject({ patch: [], outcome: "already complete" });
       }),
     );
+  });
+
+  it("warns of annotations for a volume that the pod declares itself", () => {
+    const annotations = { "signet.dev/files": "jks", "signet.dev/optional": "true" };
+    const volumeAttributes = { "signet.dev/optional": "true" };
+    const mine = { name: "mine", csi: { driver: DRIVER, readOnly: true, volumeAttributes } };
+    const given = pod({ annotations, spec: { volumes: [mine] } });
+    expect(ask(given).warnings).toEqual([
+      'annotation signet.dev/files has no effect: the pod declares volume "mine" itself, so write it into that volume\'s csi.volumeAttributes',
+    ]);
+    expect(ask(applyAdditions(pod({ annotations }), ask(pod({ annotations })).patch))).toEqual({
+      patch: [],
+      outcome: "already complete",
+    });
   });
 
   it("equips a container that came after the first pass", () => {

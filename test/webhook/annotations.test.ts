@@ -21,7 +21,7 @@ describe("readWishes", () => {
     expect(readWishes({ spec: { containers: [] } })).toEqual({
       mountPath: "/var/run/secrets/spiffe.io",
       containers: undefined,
-      optional: false,
+      attributes: {},
     });
   });
 
@@ -54,6 +54,21 @@ describe("readWishes", () => {
 
   it.each(["", "app,", ","])("refuses an empty name in the list %j", (list) => {
     expect(() => read({ "signet.dev/containers": list })).toThrow(/holds an empty name; the pod/);
+  });
+
+  it("reads attributes of the volume by the volume's own rules, and leaves other annotations alone", () => {
+    const attributes = { "signet.dev/files": "default,jks", "signet.dev/optional": "false" };
+    const others = { "example.com/x": "y", "spiffe.csi.cert-manager.io/fs-group": "x" };
+    expect(read({ ...others, ...attributes }).attributes).toEqual(attributes);
+    expect(() => read({ "signet.dev/files": "jsk" })).toThrow(
+      /^annotation signet\.dev\/files="jsk" must name sets of files, but "jsk" is no set/,
+    );
+  });
+
+  it("refuses an unknown annotation of ours and lists the known ones", () => {
+    expect(() => read({ "signet.dev/mountpath": "/x" })).toThrow(
+      /^annotation "signet.dev\/mountpath" is unknown; known are signet.dev\/containers, .*mount-path/,
+    );
   });
 
   it.each(["yes", "True", ""])("refuses %j for optional", (value) => {

@@ -114,6 +114,74 @@ describe("injectVolume", () => {
     expect(spec.volumes?.[0]?.csi?.volumeAttributes).toEqual({ "signet.dev/optional": "true" });
   });
 
+  it("copies what the annotations say of the volume to the volume that it adds", () => {
+    const attributes = { "signet.dev/files": "jks", "signet.dev/uid": "7" };
+    const annotations = { ...attributes, "signet.dev/mount-path": "/id", "example.com/x": "y" };
+    const { spec } = inject(pod({ annotations }));
+    expect(spec.volumes?.[0]?.csi?.volumeAttributes).toEqual(attributes);
+  });
+
+  it("leaves the attributes of the user's own volume, whatever the annotations say", () => {
+    const volumeAttributes = { "signet.dev/files": "kubernetes" };
+    const mine: Volume = {
+      name: "mine",
+      csi: { driver: DRIVER, readOnly: true, volumeAttributes },
+    };
+    const annotations = { "signet.dev/files": "jks", "signet.dev/uid": "7" };
+    expect(inject(pod({ annotations, spec: { volumes: [mine] } })).spec.volumes).toEqual([mine]);
+  });
+
+  it("refuses attributes of the user's own volume that the agent would refuse", () => {
+    const volumeAttributes = { "signet.dev/files": "jsk" };
+    const mine: Volume = {
+      name: "mine",
+      csi: { driver: DRIVER, readOnly: true, volumeAttributes },
+    };
+    expect(() => inject(pod({ spec: { volumes: [mine] } }))).toThrow(
+      /^volume attribute signet.dev\/files="jsk" must name/,
+    );
+  });
+
+  it("looks at the volume that the container mounts, where the pod declares several", () => {
+    const csi = { driver: DRIVER, readOnly: true };
+    const bare = { ...csi, volumeAttributes: { "signet.dev/files": "kubernetes" } };
+    const volumes: Volume[] = [
+      { name: "full", csi },
+      { name: "bare", csi: bare },
+    ];
+    const containers = ["bare", "full"].map((name) => ({
+      name,
+      volumeMounts: [{ name, mountPath: "/x" }],
+    }));
+    const { spec } = inject(pod({ spec: { volumes, containers } }));
+    const named = spec.containers?.map(({ env = [] }) => env.map(({ name }) => name));
+    expect(named).toEqual([["SPIFFE_ENDPOINT_SOCKET"], ENV.map(({ name }) => name)]);
+  });
+
+  it.each<[Record<string, string>, boolean]>([
+    [{ "signet.dev/files": "kubernetes" }, false],
+    [{ "signet.dev/file-names": "credential-bundle.pem=x.pem" }, false],
+    [{ "signet.dev/files": "credential-bundle" }, true],
+  ])("with %j the variable of SPIFFE's filesystem delivery is there: %j", (attributes, there) => {
+    const mine: Volume = {
+      name: "mine",
+      csi: {
+        driver: DRIVER,
+        readOnly: true,
+        volumeAttributes: attributes,
+      },
+    };
+    const mounts = [{ name: "mine", mountPath: "/x" }];
+    const containers = [{ name: "app", volumeMounts: mounts }, { name: "late" }];
+    const annotated = inject(pod({ annotations: attributes })).spec;
+    const own = inject(pod({ spec: { volumes: [mine], containers } })).spec;
+    for (const { env = [] } of [...(annotated.containers ?? []), ...(own.containers ?? [])]) {
+      const names = env.map(({ name }) => name);
+      expect(names).toContain("SPIFFE_ENDPOINT_SOCKET");
+      expect(names.includes("SPIFFE_CREDENTIAL_FOLDER")).toBe(there);
+    }
+  });
+
   it.each([MOUNT_PATH, `${MOUNT_PATH}/`, `${MOUNT_PATH}/sub`])(
     "refuses a container with another volume at %s, and says the way out",
     (mountPath) => {
