@@ -8,7 +8,10 @@ export interface PayloadFile {
   readonly mode: number;
 }
 
-/** Files by their path in the volume, such as `tls.crt` or `federated/example.org.pem`. */
+/**
+ * Files by their path in the volume, such as `tls.crt` or `federated/example.org.pem`. One whose path begins with
+ * a dot is hidden: it has no visible name, and stays the process's own.
+ */
 export type Payload = ReadonlyMap<string, PayloadFile>;
 
 /** The system calls of a write, synchronous: on a tmpfs none of them waits for a disk. */
@@ -30,7 +33,8 @@ export type WriterFs = Pick<
 >;
 
 export interface WriteOptions {
-  /** Group of the files; undefined leaves the process's own. */
+  /** Owner and group of the files; undefined leaves the process's own. */
+  readonly uid?: number | undefined;
   readonly gid?: number | undefined;
   /** Milliseconds since the epoch: names the new generation. */
   readonly now: number;
@@ -47,20 +51,20 @@ const MAX_NAME_BYTES = 255;
  * time, `..data` links to it, and every visible name links through `..data`. A reader that resolves `..data`
  * once sees the files of one write only. The generation before stays until the next write or
  * `pruneGenerations`, for readers that are inside it. Whatever a crash left is repaired by the next call.
- * Returns false when nothing differed. Throws INVALID_ARGUMENT for a bad name, else the system's errors.
+ * Returns false when nothing differed. Throws INVALID_ARGUMENT for a bad name, RESOURCE_EXHAUSTED when the files
+ * do not fit beside those that are shown, which then stay, else the system's errors.
  */
 export function writePayload(root: string, payload: Payload, options: WriteOptions): boolean {
   const fs = options.fs ?? nodeFs;
   for (const name of payload.keys()) checkName(name);
   const current = currentGeneration(root, fs);
-  if (current !== undefined && holds(fs, join(root, current), payload, options.gid)) {
+  if (current !== undefined && holds(fs, join(root, current), payload, options)) {
     linkNames(fs, root, payload);
     return false;
   }
   // Before the new files are made: what a crash left must not fill the small tmpfs.
   pruneGenerations(root, fs);
-  const generation = makeGeneration(fs, root, options.now);
-  for (const [name, file] of payload) writeFile(fs, join(root, generation, name), file, options);
+  const generation = fillGeneration(fs, root, payload, options);
   fs.symlinkSync(generation, join(root, DATA_NEXT));
   fs.renameSync(join(root, DATA_NEXT), join(root, DATA));
   linkNames(fs, root, payload);
@@ -111,6 +115,42 @@ function checkName(path: string): void {
   );
 }
 
+function fillGeneration(
+  fs: WriterFs,
+  root: string,
+  payload: Payload,
+  options: WriteOptions,
+): string {
+  let at = "the folder of the new files";
+  try {
+    const generation = makeGeneration(fs, root, options.now);
+    for (const [name, file] of payload) {
+      at = name;
+      writeFile(fs, join(root, generation, name), file, isHidden(name) ? {} : options);
+    }
+    return generation;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+    pruneGenerations(root, fs);
+    throw doesNotFit(payload, at, error);
+  }
+}
+
+function doesNotFit(payload: Payload, at: string, cause: unknown): SignetError {
+  let bytes = 0;
+  for (const { content } of payload.values()) bytes += content.length;
+  return new SignetError(
+    "RESOURCE_EXHAUSTED",
+    `volume is too small for its ${payload.size} files of ${bytes} bytes: there was no space for ${at}; ` +
+      "what it showed before stays; choose fewer files with signet.dev/files",
+    { cause, details: { code: "ENOSPC", file: at, files: payload.size, bytes } },
+  );
+}
+
+function isHidden(path: string): boolean {
+  return path.startsWith(".");
+}
+
 function makeGeneration(fs: WriterFs, root: string, now: number): string {
   const stamp = new Date(now).toISOString().slice(0, 19).replaceAll(/[-T:]/g, "_");
   const path = fs.mkdtempSync(join(root, `..${stamp}.`));
@@ -122,19 +162,20 @@ function writeFile(
   fs: WriterFs,
   path: string,
   file: PayloadFile,
-  { gid }: Pick<WriteOptions, "gid">,
+  { uid, gid }: Pick<WriteOptions, "uid" | "gid">,
 ): void {
   const folder = dirname(path);
   if (fs.mkdirSync(folder, { recursive: true }) !== undefined) fs.chmodSync(folder, DIR_MODE);
   fs.writeFileSync(path, file.content, { flag: "wx", mode: 0o600 });
-  if (gid !== undefined) fs.chownSync(path, -1, gid);
+  if (uid !== undefined || gid !== undefined) fs.chownSync(path, uid ?? -1, gid ?? -1);
   // Last, and not by open(2): that one is cut by the umask.
   fs.chmodSync(path, file.mode);
 }
 
 /** Links every visible name, and takes away links of earlier payloads. Other files in the root stay. */
 function linkNames(fs: WriterFs, root: string, payload: Payload): void {
-  const wanted = new Set([...payload.keys()].map((path) => path.split("/", 1)[0] ?? path));
+  const visible = [...payload.keys()].filter((path) => !isHidden(path));
+  const wanted = new Set(visible.map((path) => path.split("/", 1)[0] ?? path));
   const seen = new Set<string>();
   for (const entry of fs.readdirSync(root, { withFileTypes: true })) {
     if (!entry.isSymbolicLink() || entry.name.startsWith("..")) continue;
@@ -148,7 +189,12 @@ function linkNames(fs: WriterFs, root: string, payload: Payload): void {
   }
 }
 
-function holds(fs: WriterFs, folder: string, payload: Payload, gid: number | undefined): boolean {
+function holds(
+  fs: WriterFs,
+  folder: string,
+  payload: Payload,
+  options: Pick<WriteOptions, "uid" | "gid">,
+): boolean {
   try {
     const files = fs
       .readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -157,10 +203,12 @@ function holds(fs: WriterFs, folder: string, payload: Payload, gid: number | und
       files.length === payload.size &&
       [...payload].every(([name, file]) => {
         const path = join(folder, name);
-        const { mode, gid: group } = fs.statSync(path);
+        const { mode, ...owner } = fs.statSync(path);
+        const { uid = owner.uid, gid = owner.gid } = isHidden(name) ? {} : options;
         return (
           (mode & 0o7777) === file.mode &&
-          (gid === undefined || gid === group) &&
+          uid === owner.uid &&
+          gid === owner.gid &&
           fs.readFileSync(path).equals(file.content)
         );
       })

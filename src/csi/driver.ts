@@ -14,6 +14,8 @@ import type { CallObserver } from "../rpc/server.ts";
 import { checkSocketPath } from "../rpc/unix.ts";
 import { mountOf } from "./mount-table.ts";
 import type { Mounter } from "./mount.ts";
+import { acquireNodeLock } from "./node-lock.ts";
+import type { NodeLock } from "./node-lock.ts";
 import type { IdentitySink, IdentitySource, WorkloadSockets } from "./ports.ts";
 import { registrationHandlers } from "./registration.ts";
 import { identityHandlers, nodeHandlers } from "./service.ts";
@@ -22,12 +24,14 @@ import type { KeptSocket } from "./socket-keeper.ts";
 import { createTargets } from "./target.ts";
 import { createVolumeStateStore } from "./volume-state.ts";
 import { createVolumes } from "./volumes.ts";
-import type { Volumes } from "./volumes.ts";
+import type { Volumes, VolumesSummary } from "./volumes.ts";
 
-const COLLECT_EVERY_MS = 300_000;
+/** How often volumes are looked at, and how many looks it takes until those of removed pods are collected. */
+const TEND_EVERY_MS = 10_000;
+const COLLECT_EVERY = 30;
 
 export interface CsiDriverDeps {
-  readonly config: AgentConfig;
+  readonly config: Pick<AgentConfig, "driverName" | "kubeletDir" | "publishTimeout" | "onRemoval">;
   readonly nodeName: string;
   /** Of this program, for kubelet's logs. */
   readonly version: string;
@@ -43,11 +47,17 @@ export interface CsiDriverDeps {
   readonly onRefused: (error: SignetError) => void;
 }
 
-/** The CSI node driver. `start` takes over mounted volumes, serves CSI, then asks kubelet to register it. */
+/**
+ * The CSI node driver. `start` waits until no other process looks after this node's volumes, takes over those that
+ * are mounted, serves CSI, then asks kubelet to register it.
+ */
 export interface CsiDriver extends Service {
   readonly sink: IdentitySink;
   /** Whether kubelet has registered the driver since the start. */
   registered(): boolean;
+  /** Whether it waits for the agent before it to end: as ready as it can be until then. */
+  standby(): boolean;
+  summary(): VolumesSummary;
 }
 
 /** The paths of a driver below kubelet's folder. */
@@ -63,6 +73,7 @@ export function driverPaths({
     plugin,
     registry,
     states: join(plugin, "volumes"),
+    lock: join(plugin, "agent.lock"),
     csiSocket: join(plugin, "csi.sock"),
     registrationSocket: join(registry, `${driverName}-reg.sock`),
   };
@@ -70,7 +81,7 @@ export function driverPaths({
 
 /**
  * Makes the driver. Starting throws INVALID_ARGUMENT when a socket's path would be too long and SYSTEM when a
- * folder or socket cannot be made; stopping removes the sockets and leaves every mount.
+ * folder or socket cannot be made; stopping removes kubelet's sockets and leaves every mount.
  */
 export function createCsiDriver(deps: CsiDriverDeps): CsiDriver {
   const { config, mounter, clock, log } = deps;
@@ -80,32 +91,30 @@ export function createCsiDriver(deps: CsiDriverDeps): CsiDriver {
   const volumes = createVolumes({ ...deps, podsDir: paths.pods, targets, states });
   const sockets: KeptSocket[] = [];
   const stopping = new AbortController();
-  let collecting: Promise<void> = Promise.resolve();
+  let caring: Promise<void> = Promise.resolve();
   let registered = false;
+  let standby = false;
+  let lock: NodeLock | undefined;
   const csi = csiServer(deps, { volumes, targets, podsDir: paths.pods });
-  const registration = new Server();
-  addService(
-    registration,
-    Registration,
-    registrationHandlers({
-      driverName: config.driverName,
-      endpoint: paths.csiSocket,
-      onRegistered: () => (registered = true),
-      onRefused: deps.onRefused,
-      log,
-    }),
-    callObserver(log),
-  );
+  const registration = registrationServer(deps, paths.csiSocket, () => (registered = true));
   const serve = async (): Promise<void> => {
     for (const path of [paths.csiSocket, paths.registrationSocket]) checkSocketPath(path);
     await mkdir(paths.plugin, { recursive: true, mode: 0o750 });
     await mkdir(paths.registry, { recursive: true, mode: 0o750 });
+    lock = await acquireNodeLock(paths.lock, {
+      clock,
+      signal: stopping.signal,
+      onWait() {
+        standby = true;
+        log.info({}, "another agent looks after this node; waiting for its end");
+      },
+    }).finally(() => (standby = false));
     await warnWithoutPropagation(mounter, paths.pods, log);
     await volumes.recover();
     // kubelet calls the CSI socket as soon as it sees the other one.
     sockets.push(await keepSocket(csi, paths.csiSocket, { clock, log }));
     sockets.push(await keepSocket(registration, paths.registrationSocket, { clock, log }));
-    collecting = collectForever(volumes, clock, stopping.signal);
+    caring = careForever(volumes, { clock, signal: stopping.signal, log });
   };
   const stop = async (): Promise<void> => {
     stopping.abort();
@@ -113,12 +122,19 @@ export function createCsiDriver(deps: CsiDriverDeps): CsiDriver {
     await volumes.stop();
     for (const socket of kept) await socket.close();
     for (const server of [registration, csi]) server.forceShutdown();
-    await collecting;
+    await caring;
+    const told = deps.sockets.stop();
+    // The next agent may open its sockets while clients of ours still take their leave.
+    lock?.release();
+    lock = undefined;
+    await told;
   };
   return {
     name: "csi",
     sink: volumes,
     registered: () => registered,
+    standby: () => standby,
+    summary: () => volumes.summary(),
     stop,
     start: () =>
       serve().catch(async (error: unknown) => {
@@ -128,6 +144,18 @@ export function createCsiDriver(deps: CsiDriverDeps): CsiDriver {
   };
 }
 
+function registrationServer(
+  { config, onRefused, log }: CsiDriverDeps,
+  endpoint: string,
+  onRegistered: () => void,
+): Server {
+  const server = new Server();
+  const { driverName } = config;
+  const handlers = registrationHandlers({ driverName, endpoint, onRegistered, onRefused, log });
+  addService(server, Registration, handlers, callObserver(log));
+  return server;
+}
+
 function csiServer(
   { config, nodeName, version, audience, clock, log }: CsiDriverDeps,
   parts: { volumes: Volumes; targets: ReturnType<typeof createTargets>; podsDir: string },
@@ -135,7 +163,7 @@ function csiServer(
   const { volumes, targets, podsDir } = parts;
   const { publishTimeout, driverName: name } = config;
   const server = new Server();
-  const requests = { podsDir, audience };
+  const requests = { podsDir, audience, removal: config.onRemoval };
   const node = nodeHandlers({ volumes, targets, requests, nodeName, publishTimeout, clock, log });
   addService(server, Identity, identityHandlers({ name, version }), callObserver(log));
   addService(server, Node, node, callObserver(log));
@@ -152,10 +180,18 @@ function callObserver(log: Log): CallObserver {
   };
 }
 
-async function collectForever(volumes: Volumes, clock: Clock, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await volumes.collect();
-    await clock.sleep(COLLECT_EVERY_MS, signal).catch(() => undefined);
+async function careForever(
+  volumes: Volumes,
+  { clock, signal, log }: { clock: Clock; signal: AbortSignal; log: Log },
+): Promise<void> {
+  for (let look = 0; !signal.aborted; look++) {
+    try {
+      if (look % COLLECT_EVERY === 0) await volumes.collect();
+      await volumes.tend();
+    } catch (error) {
+      if (!signal.aborted) log.error({ err: error }, "volumes could not be looked after");
+    }
+    await clock.sleep(TEND_EVERY_MS, signal).catch(() => undefined);
   }
 }
 

@@ -90,4 +90,9 @@ export interface WorkloadSockets {
   open(volumeId: string, directory: string): Promise<void>;
   /** Ends the socket and its clients before the volume goes; unknown volumes are ignored. */
   close(volumeId: string): Promise<void>;
+  /**
+   * Ends all sockets and leaves their files, so that clients find the next process: takes no client from the call
+   * on, and resolves when those that are there have been told.
+   */
+  stop(): Promise<void>;
 }

@@ -5,7 +5,8 @@ import type { Bundle } from "../spiffe/bundle.ts";
 import { parseSpiffeId } from "../spiffe/id.ts";
 import { parsePem } from "../spiffe/pem.ts";
 import type { TrustDomain } from "../spiffe/trust-domain.ts";
-import { BUNDLE_DOCUMENT, CHAIN_FILES, KEY_FILES } from "./layout.ts";
+import { decodeRecord, RECORD_FILE } from "./identity-record.ts";
+import type { IdentityRecord } from "./identity-record.ts";
 import type { WorkloadIdentity } from "./ports.ts";
 import type { EntryState } from "./volume-state.ts";
 
@@ -16,17 +17,37 @@ const documentSchema = z.object({
 });
 
 /**
- * Reads an identity back from the files of a volume, so that a restarted agent renews it when it is due and
- * not at once. `entry` says what the files do not: which registration entry it was issued for.
- * Throws MALFORMED when the files do not hold one identity whose key, chain and entry belong together.
+ * Reads back what the files of a volume show, so that a restarted agent renews it when it is due and not at once.
+ * A volume that an agent without records wrote holds its default SVID only; `entry` says what its files do not:
+ * which registration entry that was issued for.
+ * Throws MALFORMED when there is no identity whose key, chain and entry belong together, or the system's errors.
  */
-export function parseIdentityFiles(
+export function readVolume(
+  readFile: (name: string) => Buffer,
+  entry: EntryState | undefined,
+): IdentityRecord {
+  const record = unlessMissing(() => readFile(RECORD_FILE));
+  if (record !== undefined) return decodeRecord(record);
+  const identity = parseIdentityFiles(readFile, entry);
+  return { identity, bundles: identity };
+}
+
+function unlessMissing(read: () => Buffer): Buffer | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function parseIdentityFiles(
   readFile: (name: string) => Buffer,
   entry: EntryState | undefined,
 ): WorkloadIdentity {
   try {
-    const chain = parsePem("CERTIFICATE", readFile(CHAIN_FILES[0]).toString());
-    const privateKey = parsePem("PRIVATE KEY", readFile(KEY_FILES[0]).toString())[0] as Buffer;
+    const chain = parsePem("CERTIFICATE", readFile("tls.crt").toString());
+    const privateKey = parsePem("PRIVATE KEY", readFile("tls.key").toString())[0] as Buffer;
     const leaf = new X509Certificate(chain[0] as Buffer);
     const key = createPrivateKey({ key: privateKey, format: "der", type: "pkcs8" });
     if (!leaf.checkPrivateKey(key)) throw malformed("key and certificate are not a pair");
@@ -44,7 +65,7 @@ export function parseIdentityFiles(
       revision: entry?.revision ?? "",
       federatesWith: [],
     };
-    const bundle = parseBundleDocument(readFile(BUNDLE_DOCUMENT).toString(), id.trustDomain);
+    const bundle = parseBundleDocument(readFile("bundle.json").toString(), id.trustDomain);
     return { svids: [svid], privateKey, bundle, federatedBundles: [], tokens: [] };
   } catch (error) {
     if (error instanceof SignetError && error.code === "MALFORMED") throw error;

@@ -15,6 +15,8 @@ export interface VolumeSpec extends Volume {
   readonly gid: number | undefined;
   /** Start the pod without waiting for an identity. */
   readonly optional: boolean;
+  /** The pod's own words about the files, as they were found to be right. */
+  readonly attributes: Readonly<Record<string, string>>;
 }
 
 export interface PublishRequest {
@@ -33,6 +35,8 @@ export interface RequestContext {
   readonly podsDir: string;
   /** Audience of the pod's token. */
   readonly audience: string;
+  /** What becomes of the files of a pod that has no identity any more; they stay when left out. */
+  readonly removal?: Volume["removal"];
 }
 
 const POD_INFO = "csi.storage.k8s.io/";
@@ -50,7 +54,7 @@ const MAX_NAME_CHARS = 253;
  */
 export function parsePublish(
   request: NodePublishVolumeRequest,
-  { podsDir, audience }: RequestContext,
+  { podsDir, audience, removal = "keep" }: RequestContext,
 ): PublishRequest {
   const id = parseVolumeId(request.volumeId);
   const target = parseTarget(request.targetPath, podsDir);
@@ -60,24 +64,13 @@ export function parsePublish(
     throw invalid("volume must be an inline (ephemeral) volume of a pod, not a PersistentVolume");
   }
   if (!request.readonly) throw invalid("volume must have readOnly: true in the pod's spec");
-  const attributes = parseAttributes(context, mountGroup);
+  const attributes = parseAttributes(context, { mountGroup, removal });
   const pod = parsePod(context);
   if (!target.startsWith(`${podsDir}/${pod.uid}/`)) {
     throw invalid(`target path ${JSON.stringify(target)} is not of the pod with UID ${pod.uid}`);
   }
   const podToken = podTokenOf({ secrets: request.secrets, volumeContext: context }, audience);
-  return {
-    volume: {
-      id,
-      target,
-      pod,
-      jwtAudiences: [],
-      keyType: "ec-p256",
-      removal: "keep",
-      ...attributes,
-    },
-    podToken,
-  };
+  return { volume: { id, target, pod, ...attributes }, podToken };
 }
 
 /** Checks a NodeUnpublishVolume request (CSI spec NodeUnpublishVolume). Throws INVALID_ARGUMENT. */

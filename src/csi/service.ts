@@ -4,11 +4,13 @@ import { errorMessage, SignetError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import {
   NodeServiceCapability_RPC_Type as Capability,
+  VolumeHealthErrorType as Health,
   VolumeUsage_Unit as Unit,
 } from "../rpc/gen/csi/v1/csi_pb.js";
 import type {
   Identity,
   Node,
+  NodeGetVolumeHealthRequest,
   NodeGetVolumeStatsRequest,
   NodePublishVolumeRequest,
 } from "../rpc/gen/csi/v1/csi_pb.js";
@@ -22,6 +24,12 @@ import type { Volumes } from "./volumes.ts";
 
 /** An answer must be on its way before the caller stops waiting for it. */
 const ANSWER_MARGIN_MS = 3000;
+
+const CAPABILITIES = [
+  Capability.VOLUME_MOUNT_GROUP,
+  Capability.GET_VOLUME_STATS,
+  Capability.GET_VOLUME_HEALTH,
+];
 
 /** What Identity says of us (CSI spec Identity Service). */
 export function identityHandlers(plugin: {
@@ -62,12 +70,13 @@ export function nodeHandlers(deps: NodeDeps): Handlers<typeof Node> {
     },
     nodeGetCapabilities: () =>
       Promise.resolve({
-        capabilities: [Capability.VOLUME_MOUNT_GROUP, Capability.GET_VOLUME_STATS].map((type) => ({
+        capabilities: CAPABILITIES.map((type) => ({
           type: { case: "rpc" as const, value: { type } },
         })),
       }),
     nodeGetInfo: () => Promise.resolve({ nodeId: nodeName }),
     nodeGetVolumeStats: (request) => volumeStats(deps, request),
+    nodeGetVolumeHealth: (request) => volumeHealth(deps, request),
   };
 }
 
@@ -155,4 +164,20 @@ async function volumeStats({ volumes, targets }: NodeDeps, request: NodeGetVolum
     used: fs.files - fs.ffree,
   };
   return { usage: [bytes, inodes] };
+}
+
+async function volumeHealth({ volumes }: NodeDeps, request: NodeGetVolumeHealthRequest) {
+  const id = parseVolumeId(request.volumeId);
+  const path = request.volumePublishPath;
+  const known = volumes.get(id);
+  const faults = await volumes.faultsOf(id);
+  if (known === undefined || faults === undefined || (path !== "" && path !== known.state.target)) {
+    throw new SignetError("NOT_FOUND", `volume ${id} is not published at the given path`);
+  }
+  const healthStatuses = faults.map(({ status, reason, message }) => ({
+    status: Health[status],
+    reason,
+    message,
+  }));
+  return { volumeHealth: { volumeId: id, healthStatuses } };
 }

@@ -3,6 +3,7 @@ import type { Clock } from "../core/clock.ts";
 import { errorMessage } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import { serveUnix } from "../rpc/unix.ts";
+import type { UnixListener } from "../rpc/unix.ts";
 
 /** How soon a removed socket is made again. */
 const LOOK_EVERY_MS = 2000;
@@ -25,12 +26,16 @@ export async function keepSocket(
   { clock, log }: { readonly clock: Clock; readonly log: Log },
 ): Promise<KeptSocket> {
   const stop = new AbortController();
-  let listener = await serveUnix(server, path, { mode: SOCKET_MODE });
+  const onError = (error: Error): void =>
+    log.error({ path, error: error.message }, "caller could not be taken in");
+  const serve = (): Promise<UnixListener> =>
+    serveUnix(server, path, { mode: SOCKET_MODE, onError });
+  let listener = await serve();
   const look = async (): Promise<void> => {
     if (!(await listener.isGone())) return;
     log.warn({ path }, "socket was removed; it is made again");
     const gone = listener;
-    listener = await serveUnix(server, path, { mode: SOCKET_MODE });
+    listener = await serve();
     await gone.close();
   };
   const watching = (async () => {

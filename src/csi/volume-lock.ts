@@ -17,6 +17,8 @@ export interface VolumeLock {
    * lock throws the reason that it was closed for.
    */
   acquire(id: string, operation: Operation): Promise<VolumeLease>;
+  /** Whether an operation runs on the volume. */
+  isBusy(id: string): boolean;
   /** Aborts every operation in progress, refuses new ones, and resolves when all have ended. */
   close(reason: SignetError): Promise<void>;
 }
@@ -59,6 +61,7 @@ export function createVolumeLock(): VolumeLock {
       if (closed !== undefined) throw closed;
       return start(id, operation);
     },
+    isBusy: (id) => running.has(id),
     async close(reason) {
       closed = reason;
       const all = [...running.values()];

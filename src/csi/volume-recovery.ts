@@ -3,13 +3,18 @@ import { join } from "node:path";
 import { errorMessage, isSignetError } from "../core/errors.ts";
 import { parseTarget } from "./request.ts";
 import type { VolumeLock } from "./volume-lock.ts";
+import type { VolumeSockets } from "./volume-sockets.ts";
 import type { VolumeState } from "./volume-state.ts";
 import { showsValidSvid } from "./volume-store.ts";
 import type { VolumeDeps, VolumeStore } from "./volume-store.ts";
 
+/** Volumes taken over side by side: clients of all of them wait for their sockets. */
+const AT_ONCE = 8;
+
 interface RecoveryContext extends VolumeDeps {
   readonly store: VolumeStore;
   readonly lock: VolumeLock;
+  readonly shown: VolumeSockets;
 }
 
 /**
@@ -22,24 +27,30 @@ export async function recoverVolumes(context: RecoveryContext): Promise<void> {
   const { states: found, broken } = await states.loadAll();
   for (const file of broken)
     log.warn({ file }, "volume state was not readable; its volume is not looked after");
-  for (const state of found) {
-    try {
-      await recoverVolume(context, state);
-    } catch (error) {
-      log.error(
-        { volume: state.id, pod: state.pod.name, error: errorMessage(error) },
-        "volume could not be taken over; the next republish tries again",
+  const mounts = await context.targets.inspectAll(found.map(({ target }) => target));
+  const queue = [...found.entries()];
+  const worker = async (): Promise<void> => {
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      const [at, state] = next;
+      await recoverVolume(context, state, mounts[at] === "ours").catch((error: unknown) =>
+        log.error(
+          { volume: state.id, pod: state.pod.name, error: errorMessage(error) },
+          "volume could not be taken over; the next republish tries again",
+        ),
       );
     }
-  }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
   log.info({ volumes: store.records.size, states: found.length }, "volumes taken over");
 }
 
-async function recoverVolume(context: RecoveryContext, state: VolumeState): Promise<void> {
-  const { targets, store, identities, clock, log, podsDir } = context;
-  const mounted =
-    isTarget(state.target, podsDir) && (await targets.inspect(state.target)) === "ours";
-  if (!mounted) {
+async function recoverVolume(
+  context: RecoveryContext,
+  state: VolumeState,
+  mounted: boolean,
+): Promise<void> {
+  const { store, identities, shown, clock, log, podsDir } = context;
+  if (!mounted || !isTarget(state.target, podsDir)) {
     log.info({ volume: state.id, pod: state.pod.name }, "state of a volume without mount removed");
     await store.drop(state.id);
     return;
@@ -48,6 +59,7 @@ async function recoverVolume(context: RecoveryContext, state: VolumeState): Prom
   const identity = store.recall(volume, entries);
   const valid = showsValidSvid(store.records.get(state.id), clock.now());
   identities().adopt(volume, valid ? identity : undefined);
+  await shown.keep(volume);
 }
 
 /** Drops volumes whose pod's folder kubelet has removed. A volume that is busy is left for the next time. */
@@ -70,11 +82,12 @@ export async function collectVolumes(context: RecoveryContext): Promise<void> {
 }
 
 async function dropVolume(
-  { lock, targets, store, identities, log }: RecoveryContext,
+  { lock, targets, store, identities, shown, log }: RecoveryContext,
   state: VolumeState,
 ): Promise<void> {
   const lease = await lock.acquire(state.id, "unpublish");
   try {
+    await shown.close(state.id);
     await targets.remove(state.target);
     identities().forget(state.id);
     await store.drop(state.id);

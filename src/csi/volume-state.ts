@@ -2,6 +2,8 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { SignetError } from "../core/errors.ts";
+import { parseAttributes } from "./attributes.ts";
 import type { WorkloadIdentity } from "./ports.ts";
 import type { VolumeSpec } from "./request.ts";
 
@@ -12,8 +14,12 @@ const entrySchema = z.object({
   hint: z.string(),
 });
 
+const VERSION = 2;
+/** Version 1 knew neither attributes nor removal. */
+const VERSIONS: ReadonlySet<number> = new Set([1, VERSION]);
+
 const stateSchema = z.object({
-  version: z.literal(1),
+  version: z.int().refine((version) => VERSIONS.has(version)),
   id: z.string().min(1),
   target: z.string().startsWith("/"),
   pod: z.object({
@@ -24,6 +30,8 @@ const stateSchema = z.object({
   }),
   gid: z.int().optional(),
   optional: z.boolean(),
+  removal: z.enum(["keep", "remove"]).default("keep"),
+  attributes: z.record(z.string(), z.string()).default({}),
   entries: z.array(entrySchema),
 });
 
@@ -54,7 +62,7 @@ export interface VolumeStateStore {
   remove(id: string): Promise<void>;
   /**
    * Every volume's state. Files that hold none are named in `broken`, and removed unless they could not be
-   * read or another version wrote them.
+   * read or may be another version's.
    */
   loadAll(): Promise<{ states: VolumeState[]; broken: string[] }>;
 }
@@ -102,15 +110,17 @@ export function createVolumeStateStore(folder: string): VolumeStateStore {
 
 /** Writes a state as JSON: the named fields only, so that nothing secret can slip in. */
 export function encodeState(state: VolumeState): string {
-  const { id, target, pod, gid, optional, entries } = state;
+  const { id, target, pod, gid, optional, removal, attributes, entries } = state;
   const { uid, name, namespace, serviceAccount } = pod;
   return `${JSON.stringify({
-    version: 1,
+    version: VERSION,
     id,
     target,
     pod: { uid, name, namespace, serviceAccount },
     gid,
     optional,
+    removal,
+    attributes,
     entries: entries.map(({ entryId, revision, spiffeId, hint }) => ({
       entryId,
       revision,
@@ -120,26 +130,33 @@ export function encodeState(state: VolumeState): string {
   })}\n`;
 }
 
-/** Reads what `encodeState` wrote; undefined for anything else. */
+/** Reads what `encodeState` or an earlier version wrote; undefined for anything else. */
 export function decodeState(json: string): VolumeState | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(json);
-  } catch {
-    return undefined;
-  }
-  const parsed = stateSchema.safeParse(value);
+  const parsed = stateSchema.safeParse(parseJson(json));
   if (!parsed.success) return undefined;
-  const { version: _, gid, ...state } = parsed.data;
-  return { ...state, gid, jwtAudiences: [], keyType: "ec-p256", removal: "keep" };
+  const { version: _, gid, optional, removal, attributes, ...state } = parsed.data;
+  try {
+    const fields = parseAttributes(attributes, { mountGroup: "", removal });
+    return { ...state, ...fields, gid, optional, removal };
+  } catch (error) {
+    if (error instanceof SignetError) return undefined;
+    throw error;
+  }
 }
 
+/** Whether a text that was not understood is another version's, or has attributes that only that one knows. */
 function isOtherVersion(json: string): boolean {
+  const value = parseJson(json);
+  const version = (value as { version?: unknown } | null | undefined)?.version;
+  if (typeof version === "number" && !VERSIONS.has(version)) return true;
+  return decodeState(json) === undefined && stateSchema.safeParse(value).success;
+}
+
+function parseJson(json: string): unknown {
   try {
-    const version = (JSON.parse(json) as { version?: unknown } | null)?.version;
-    return typeof version === "number" && version !== 1;
+    return JSON.parse(json);
   } catch {
-    return false;
+    return undefined;
   }
 }
 

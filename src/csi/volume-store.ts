@@ -1,14 +1,14 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Clock } from "../core/clock.ts";
 import { errorMessage, SignetError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
-import { currentGeneration, pruneGenerations, writePayload } from "./atomic-writer.ts";
-import { identityFiles } from "./layout.ts";
+import { pruneGenerations } from "./atomic-writer.ts";
+import type { IdentityRecord } from "./identity-record.ts";
+import type { FileLayout } from "./layout.ts";
+import { createNotifier } from "./notify.ts";
 import type { IdentitySource, WorkloadIdentity, WorkloadSockets } from "./ports.ts";
-import { parseIdentityFiles } from "./readback.ts";
 import type { VolumeSpec } from "./request.ts";
 import type { Targets } from "./target.ts";
+import { readShown, writeBundles, writeIdentity } from "./volume-files.ts";
 import { encodeState, entriesOf } from "./volume-state.ts";
 import type { EntryState, VolumeState, VolumeStateStore } from "./volume-state.ts";
 
@@ -36,8 +36,13 @@ export interface VolumeDeps {
 /** The volumes that are mounted, their files and their state; callers hold the volume's lock. */
 export interface VolumeStore {
   readonly records: ReadonlyMap<string, VolumeRecord>;
-  /** Writes the identity into the mounted volume, records it in the state, and remembers the volume. */
+  /**
+   * Writes the identity into the mounted volume, records it in the state, and remembers the volume. The pod hears
+   * of it if it wants to and had files before. Throws RESOURCE_EXHAUSTED when the files do not fit.
+   */
   show(volume: VolumeSpec, identity: WorkloadIdentity | undefined): Promise<void>;
+  /** Leaves the trust bundles in the mounted volume, takes keys, SVIDs and tokens away, and records that. */
+  clear(volume: VolumeSpec): Promise<void>;
   /** Remembers a mounted volume with what it shows, without changing it; returns the identity. */
   recall(volume: VolumeSpec, entries: readonly EntryState[]): WorkloadIdentity | undefined;
   /** Forgets a volume and its state; its mount is the caller's. */
@@ -47,47 +52,103 @@ export interface VolumeStore {
 }
 
 /** Makes an empty store. */
-export function createVolumeStore({ states, clock, log }: VolumeDeps): VolumeStore {
+export function createVolumeStore(deps: VolumeDeps): VolumeStore {
+  const { states, clock, log } = deps;
   const records = new Map<string, VolumeRecord>();
   const saved = new Map<string, string>();
-  const stopping = new AbortController();
-  const pruneLater = async (id: string, shown: VolumeRecord): Promise<void> => {
-    try {
-      await clock.sleep(READER_GRACE_MS, stopping.signal);
-      if (records.get(id) === shown) pruneGenerations(shown.state.target);
-    } catch (error) {
-      if (!stopping.signal.aborted) {
-        log.warn({ volume: id, error: errorMessage(error) }, "old files were not removed");
-      }
-    }
+  const aftermath = createAftermath(deps, records);
+  const remember = async (
+    volume: VolumeSpec,
+    identity: WorkloadIdentity | undefined,
+    changed: FileLayout | undefined,
+  ): Promise<void> => {
+    const known = records.has(volume.id);
+    const state = { ...volume, entries: entriesOf(identity) };
+    const encoded = encodeState(state);
+    if (saved.get(volume.id) !== encoded) await states.save(state);
+    saved.set(volume.id, encoded);
+    const record = { state, notAfter: identity?.svids[0]?.notAfter };
+    records.set(volume.id, record);
+    if (changed !== undefined && known) aftermath.begin(record, changed);
   };
   return {
     records,
     async show(volume, identity) {
-      const known = records.has(volume.id);
-      const changed = identity !== undefined && writeIdentity(volume, identity, clock.now());
-      const entries = entriesOf(identity);
-      const state = { ...volume, entries };
-      const encoded = encodeState(state);
-      if (saved.get(volume.id) !== encoded) await states.save(state);
-      saved.set(volume.id, encoded);
-      const record = { state, notAfter: identity?.svids[0]?.notAfter };
-      records.set(volume.id, record);
-      if (changed && known) void pruneLater(volume.id, record);
+      const changed = identity && writeIdentity(volume, identity, clock.now());
+      await remember(volume, identity, changed);
+    },
+    async clear(volume) {
+      const shown = readOrWarn(volume, undefined, log);
+      const changed = writeBundles(volume, shown, clock.now());
+      // No grace for readers: what was taken away is not to be had any more.
+      if (changed !== undefined) pruneGenerations(volume.target);
+      await remember(volume, undefined, changed);
     },
     recall(volume, entries) {
-      const identity = readIdentity(volume, entries[0], log);
-      const state = { ...volume, entries: identity === undefined ? [] : entries };
+      const identity = readOrWarn(volume, entries[0], log)?.identity;
+      const state = { ...volume, entries: entriesOf(identity) };
       records.set(volume.id, { state, notAfter: identity?.svids[0]?.notAfter });
       return identity;
     },
     async drop(id) {
       records.delete(id);
       saved.delete(id);
+      aftermath.forget(id);
       await states.remove(id);
     },
-    stop: () => stopping.abort(),
+    stop: () => aftermath.stop(),
   };
+}
+
+/** What follows on a change of files that a pod may be reading. */
+interface Aftermath {
+  /** Begins to remove the old files when their readers have had time, and to tell the pod of the new ones. */
+  begin(record: VolumeRecord, layout: FileLayout): void;
+  forget(id: string): void;
+  stop(): void;
+}
+
+function createAftermath(
+  { identities, clock, log }: VolumeDeps,
+  records: ReadonlyMap<string, VolumeRecord>,
+): Aftermath {
+  const stopping = new AbortController();
+  const notifier = createNotifier({ clock, log });
+  const pruneLater = async (shown: VolumeRecord): Promise<void> => {
+    await clock.sleep(READER_GRACE_MS, stopping.signal);
+    if (records.get(shown.state.id) === shown) pruneGenerations(shown.state.target);
+  };
+  return {
+    begin(record, { notify: target }) {
+      const { id: volumeId, pod } = record.state;
+      pruneLater(record).catch((error: unknown) => {
+        if (stopping.signal.aborted) return;
+        log.warn({ volume: volumeId, error: errorMessage(error) }, "old files were not removed");
+      });
+      if (target === undefined) return;
+      const address = (): string | undefined => identities().addressOf(pod.uid);
+      notifier.notify({ volumeId, pod: pod.name, target, address });
+    },
+    forget: (id) => notifier.forget(id),
+    stop() {
+      stopping.abort();
+      notifier.stop();
+    },
+  };
+}
+
+function readOrWarn(
+  volume: VolumeSpec,
+  entry: EntryState | undefined,
+  log: Log,
+): IdentityRecord | undefined {
+  try {
+    return readShown(volume.target, entry);
+  } catch (error) {
+    const fields = { volume: volume.id, pod: volume.pod.name, error: errorMessage(error) };
+    log.warn(fields, "volume holds no readable identity; it is fetched anew");
+    return undefined;
+  }
 }
 
 /** Tells whether the volume shows an SVID that is not over. */
@@ -103,29 +164,4 @@ export function asSystemError(error: unknown): unknown {
     cause: error,
     details: { syscall, code },
   });
-}
-
-function writeIdentity(volume: VolumeSpec, identity: WorkloadIdentity, now: number): boolean {
-  return writePayload(volume.target, identityFiles(identity, volume), { gid: volume.gid, now });
-}
-
-function readIdentity(
-  volume: VolumeSpec,
-  entry: EntryState | undefined,
-  log: Log,
-): WorkloadIdentity | undefined {
-  try {
-    const generation = currentGeneration(volume.target);
-    if (generation === undefined) return undefined;
-    const folder = join(volume.target, generation);
-    const identity = parseIdentityFiles((name) => readFileSync(join(folder, name)), entry);
-    pruneGenerations(volume.target);
-    return identity;
-  } catch (error) {
-    log.warn(
-      { volume: volume.id, pod: volume.pod.name, error: errorMessage(error) },
-      "volume holds no readable identity; it is fetched anew",
-    );
-    return undefined;
-  }
 }

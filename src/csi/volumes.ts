@@ -1,9 +1,13 @@
-import { ERROR_CODES, SignetError, toSignetError } from "../core/errors.ts";
+import { ERROR_CODES, errorMessage, SignetError, toSignetError } from "../core/errors.ts";
 import { abortError, attestVolume } from "./first-identity.ts";
 import type { PublishCall } from "./first-identity.ts";
 import type { IdentitySink } from "./ports.ts";
 import type { PublishRequest, UnpublishRequest, VolumeSpec } from "./request.ts";
+import { createVolumeCare } from "./volume-care.ts";
+import type { VolumeFault } from "./volume-health.ts";
 import { collectVolumes, recoverVolumes } from "./volume-recovery.ts";
+import { createVolumeSockets } from "./volume-sockets.ts";
+import type { VolumeSockets } from "./volume-sockets.ts";
 import { createVolumeLock } from "./volume-lock.ts";
 import type { VolumeLease, VolumeLock } from "./volume-lock.ts";
 import { asSystemError, createVolumeStore, showsValidSvid } from "./volume-store.ts";
@@ -25,20 +29,34 @@ export interface Volumes extends IdentitySink {
   recover(): Promise<void>;
   /** Forgets volumes of pods that kubelet removed without an unpublish. */
   collect(): Promise<void>;
+  /** Makes sockets again that are missing, and logs what became wrong with a volume or right again. */
+  tend(): Promise<void>;
+  /** What is wrong with a volume, empty when nothing is; undefined for an unknown one. */
+  faultsOf(id: string): Promise<VolumeFault[] | undefined>;
+  summary(): VolumesSummary;
   /** Ends waiting publishes with UNAVAILABLE; leaves every mount as it is. */
   stop(): Promise<void>;
+}
+
+export interface VolumesSummary {
+  readonly volumes: number;
+  /** Volumes that something was wrong with when they were tended last. */
+  readonly abnormal: number;
 }
 
 interface Context extends VolumeDeps {
   readonly store: VolumeStore;
   readonly lock: VolumeLock;
+  readonly shown: VolumeSockets;
 }
 
 /** Makes the keeper of this node's volumes; call `recover` before anything else. */
 export function createVolumes(deps: VolumeDeps): Volumes {
   const store = createVolumeStore(deps);
   const lock = createVolumeLock();
-  const context: Context = { ...deps, store, lock };
+  const shown = createVolumeSockets(deps.sockets, deps.log);
+  const context: Context = { ...deps, store, lock, shown };
+  const care = createVolumeCare(context);
   return {
     publish: (request, call) =>
       locked(context, { id: request.volume.id, operation: "publish" }, (lease) => {
@@ -62,11 +80,17 @@ export function createVolumes(deps: VolumeDeps): Volumes {
       locked(context, { id, operation: "write" }, async () => {
         const volume = store.records.get(id)?.state;
         if (volume === undefined) throw new SignetError("NOT_FOUND", `volume ${id} is not mounted`);
-        await store.show(volume, undefined);
+        await store.clear(volume);
       }),
     get: (id) => store.records.get(id),
     recover: () => recoverVolumes(context),
     collect: () => collectVolumes(context),
+    tend: () => care.tend(),
+    async faultsOf(id) {
+      const record = store.records.get(id);
+      return record === undefined ? undefined : await care.faultsOf(record);
+    },
+    summary: () => ({ volumes: store.records.size, abnormal: care.abnormal() }),
     async stop() {
       store.stop();
       await lock.close(new SignetError("UNAVAILABLE", "the node's agent is stopping"));
@@ -94,7 +118,7 @@ async function publish(
   request: PublishRequest,
   call: PublishCall,
 ): Promise<void> {
-  const { targets, store } = context;
+  const { targets, store, shown } = context;
   const { volume } = request;
   checkConflicts(store.records, volume);
   const mounted = await targets.inspect(volume.target);
@@ -111,6 +135,7 @@ async function publish(
   } catch (error) {
     throw retriable(asSystemError(error));
   }
+  await shown.keep(volume);
 }
 
 async function firstPublish(
@@ -118,7 +143,7 @@ async function firstPublish(
   { volume, podToken }: PublishRequest,
   call: PublishCall,
 ): Promise<void> {
-  const { targets, store, identities, sockets, log } = context;
+  const { targets, store, identities, shown, log } = context;
   const wait = volume.optional ? "brief" : "full";
   const identity = await attestVolume(context, { volume, podToken, wait }, call);
   if (call.signal.aborted) throw abortError(call.signal);
@@ -126,13 +151,20 @@ async function firstPublish(
     await targets.mount(volume.target);
     await store.show(volume, identity);
     identities().adopt(volume, identity);
-    await sockets.open(volume.id, volume.target);
+    await shown.open(volume);
   } catch (error) {
     identities().forget(volume.id);
-    await sockets.close(volume.id);
-    const undone = await Promise.allSettled([targets.remove(volume.target), store.drop(volume.id)]);
-    const failed = undone.some(({ status }) => status === "rejected");
-    if (failed) log.error({ volume: volume.id }, "failed publish could not be undone");
+    // Before the mount goes: an open socket would keep it busy.
+    await shown.close(volume.id);
+    // The state goes last: it leads to the mount if this is not finished.
+    for (const undo of [() => targets.remove(volume.target), () => store.drop(volume.id)]) {
+      await undo().catch((cause: unknown) =>
+        log.error(
+          { volume: volume.id, error: errorMessage(cause) },
+          "failed publish could not be undone",
+        ),
+      );
+    }
     throw error;
   }
 }
@@ -164,13 +196,14 @@ async function republish(
 }
 
 async function unpublish(
-  { targets, store, identities, sockets }: Context,
+  { targets, store, identities, shown }: Context,
   { id, target }: UnpublishRequest,
 ): Promise<void> {
-  if (store.records.get(id)?.state.target === target) await sockets.close(id);
-  await targets.remove(target);
   const known = store.records.get(id);
-  if (known !== undefined && known.state.target !== target) return;
+  const isHere = known === undefined || known.state.target === target;
+  if (isHere) await shown.close(id);
+  await targets.remove(target);
+  if (!isHere) return;
   identities().forget(id);
   await store.drop(id);
 }

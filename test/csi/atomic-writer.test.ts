@@ -91,6 +91,30 @@ describe("layout", () => {
     expect(statSync(join(root, "tls.key")).gid).toBe(3000);
   });
 
+  test.skipIf(!IS_ROOT)("files belong to the owner, with and without a group", () => {
+    const files = payload({ "tls.key": "k" }, 0o400);
+    writePayload(root, files, { now: NOW, uid: 1000 });
+    expect(statSync(join(root, "tls.key"))).toMatchObject({ uid: 1000, gid: 0 });
+    expect(writePayload(root, files, { now: NOW, uid: 1000 })).toBe(false);
+    expect(writePayload(root, files, { now: NOW, uid: 1000, gid: 7 })).toBe(true);
+    expect(statSync(join(root, "tls.key"))).toMatchObject({ uid: 1000, gid: 7 });
+    expect(writePayload(root, files, { now: NOW, uid: 1001, gid: 7 })).toBe(true);
+  });
+
+  test("a hidden file lies with the others, has no visible name and stays the process's own", () => {
+    const files = new Map([...payload({ a: "1" }), ...payload({ ".identity": "r" }, 0o400)]);
+    const owner = IS_ROOT ? { uid: 1000, gid: 2000 } : {};
+    expect(writePayload(root, files, { now: NOW, ...owner })).toBe(true);
+    expect(writePayload(root, files, { now: NOW, ...owner })).toBe(false);
+    expect(readdirSync(root).filter((name) => !name.startsWith(".."))).toEqual(["a"]);
+    const stat = statSync(join(root, "..data/.identity"));
+    expect(stat).toMatchObject({ uid: process.getuid?.(), gid: process.getgid?.() });
+    expect(stat.mode & 0o7777).toBe(0o400);
+    const changed = new Map([...files, ...payload({ ".identity": "s" }, 0o400)]);
+    expect(writePayload(root, changed, { now: NOW, ...owner })).toBe(true);
+    expect(readFileSync(join(root, "..data/.identity"), "utf8")).toBe("s");
+  });
+
   test.each(["..x", "..data", "a/../b", "/a", "a//b", "", "a/", ".", "x".repeat(256), "a\0"])(
     "refuses a file named %j",
     (name) => {
@@ -164,6 +188,36 @@ describe("updates", () => {
     chmodSync(join(root, "..data/a"), 0o444);
     expect(write({ a: "1" })).toBe(true);
     expect(shown()).toEqual({ a: "1" });
+  });
+});
+
+describe.skipIf(!IS_ROOT)("a full volume", () => {
+  const SIZE = 1 << 16;
+  beforeEach(() =>
+    sandbox.mounter.mountTmpfs(root, { source: "test", sizeBytes: SIZE, mode: 0o755 }),
+  );
+
+  test("keeps what it shows, says what did not fit, and has room for the next write", () => {
+    write({ a: "old" });
+    const big = { a: "new", b: "x".repeat(SIZE), c: "never" };
+    expect(() => write(big)).toThrow(
+      expect.objectContaining({
+        code: "RESOURCE_EXHAUSTED",
+        message: expect.stringMatching(
+          /too small for its 3 files of 65544 bytes: there was no space for b; .*signet\.dev\/files/,
+        ) as string,
+        details: { code: "ENOSPC", file: "b", files: 3, bytes: 65_544 },
+      }),
+    );
+    expect(shown()).toEqual({ a: "old" });
+    expect(hidden()).toHaveLength(2);
+    expect(write({ a: "next", b: "x".repeat(SIZE / 2) })).toBe(true);
+    expect(shown()).toMatchObject({ a: "next" });
+  });
+
+  test("that never showed anything shows nothing", () => {
+    expect(() => write({ b: "x".repeat(2 * SIZE) })).toThrow(/no space for b/);
+    expect(readdirSync(root)).toEqual([]);
   });
 });
 

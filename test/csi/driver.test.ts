@@ -3,7 +3,6 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } fr
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
-import type { AgentConfig } from "../../src/core/config.ts";
 import { SignetError } from "../../src/core/errors.ts";
 import type { ErrorCode } from "../../src/core/errors.ts";
 import { createCsiDriver } from "../../src/csi/driver.ts";
@@ -46,14 +45,11 @@ afterEach(async () => {
 });
 
 function makeDriver(kubeletDir = `${sandbox.dir}/`): CsiDriver {
-  const config: AgentConfig = {
+  const config = {
     driverName: DRIVER,
     kubeletDir,
-    operatorAddress: "unused:1",
-    bundleDir: "/unused",
-    tokenFile: "/unused",
     publishTimeout: 110_000,
-    healthPort: 1,
+    onRemoval: "keep" as const,
   };
   return createCsiDriver({
     config,
@@ -90,7 +86,7 @@ describe("registration", () => {
       versions: ["1.0.0"],
       nodeId: "node-1",
       vendorVersion: "1.2.3",
-      capabilities: [6, 2],
+      capabilities: [6, 2, 7],
     });
     expect(driver.registered()).toBe(true);
     for (const socket of [registrationSocket(), join(sandbox.dir, `plugins/${DRIVER}/csi.sock`)]) {
@@ -112,6 +108,19 @@ describe("registration", () => {
     rmSync(registrationSocket());
     await kubelet.register(DRIVER);
     expect(driver.registered()).toBe(true);
+  });
+
+  test("is asked for again by a kubelet that restarts, and its pods go on", async () => {
+    await running();
+    const pod = makePod();
+    await kubelet.mount(pod);
+    kubelet.close();
+    kubelet = fakeKubelet(sandbox.dir);
+    expect((await kubelet.register(DRIVER)).nodeId).toBe("node-1");
+    await kubelet.mount(pod);
+    expect(source.attested).toHaveLength(1);
+    await kubelet.unmount(pod);
+    expect(await sandbox.mountPoints()).toEqual([]);
   });
 
   test("of a driver whose socket path would be too long fails with the path", async () => {
@@ -228,7 +237,7 @@ describe("kubelet's calls", () => {
     await expect(kubelet.stats(pod)).rejects.toMatchObject({ code: "NOT_FOUND" });
     await kubelet.mount(pod);
     const [bytes, inodes] = await kubelet.stats(pod);
-    expect(bytes).toMatchObject({ unit: 1, total: BigInt(1 << 20) });
+    expect(bytes).toMatchObject({ unit: 1, total: BigInt(4 << 20) });
     expect(bytes?.used).toBeGreaterThan(0n);
     expect(inodes?.unit).toBe(2);
     expect(inodes?.used).toBeGreaterThan(9n);
@@ -258,7 +267,7 @@ describe("a restart of the agent", () => {
     await driver.stop();
     kubelet.close();
     expect(existsSync(registrationSocket())).toBe(false);
-    expect(readdirSync(join(sandbox.dir, "plugins", DRIVER))).toEqual(["volumes"]);
+    expect(readdirSync(join(sandbox.dir, "plugins", DRIVER))).toEqual(["agent.lock", "volumes"]);
     expect(await sandbox.mountPoints()).toEqual([kubelet.target(pod)]);
     source.adopted.clear();
 
@@ -284,6 +293,59 @@ describe("a restart of the agent", () => {
     expect(error).toMatchObject({ code: "UNAVAILABLE" });
     expect(isFinal(error)).toBe(false);
   });
+});
+
+describe("a second agent on the node", () => {
+  test("stands by, touches nothing, and begins when the first one stops", async () => {
+    await running();
+    const pod = makePod();
+    await kubelet.mount(pod);
+    const first = driver;
+    const inode = statSync(registrationSocket()).ino;
+    driver = makeDriver();
+    const started = driver.start();
+    await expect.poll(() => driver.standby()).toBe(true);
+    expect([driver.registered(), driver.summary().volumes]).toEqual([false, 0]);
+    expect(statSync(registrationSocket()).ino).toBe(inode);
+    source.adopted.clear();
+    await first.stop();
+    await started;
+    expect([driver.standby(), driver.summary().volumes]).toEqual([false, 1]);
+    expect(source.adopted.size).toBe(1);
+    kubelet.close();
+    await kubelet.register(DRIVER);
+    expect(driver.registered()).toBe(true);
+    await kubelet.unmount(pod);
+  });
+
+  test("that is stopped while it stands by does not start", async () => {
+    await running();
+    const second = makeDriver();
+    const started = second.start().catch((error: unknown) => error);
+    await expect.poll(() => second.standby()).toBe(true);
+    await second.stop();
+    expect(await started).toBeInstanceOf(Error);
+    expect(second.standby()).toBe(false);
+    await kubelet.mount(makePod());
+  });
+});
+
+test("after a reboot of the node, which keeps no mount, pods get their volumes anew", async () => {
+  await running();
+  const pods = [makePod(), makePod()] as const;
+  for (const pod of pods) await kubelet.mount(pod);
+  await driver.stop();
+  kubelet.close();
+  for (const pod of pods) await sandbox.mounter.unmount(kubelet.target(pod));
+  source.adopted.clear();
+  driver = makeDriver();
+  await running();
+  expect([source.adopted.size, driver.summary().volumes]).toEqual([0, 0]);
+  await kubelet.mount(pods[0]);
+  expect(existsSync(join(kubelet.target(pods[0]), "tls.key"))).toBe(true);
+  for (const pod of pods) await kubelet.unmount(pod);
+  expect(await sandbox.mountPoints()).toEqual([]);
+  expect(readdirSync(kubelet.podsDir)).toEqual([]);
 });
 
 test("two hundred pods come and go, sixteen at a time, and nothing is left", async () => {

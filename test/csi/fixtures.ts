@@ -129,6 +129,10 @@ export function memorySockets(): MemorySockets {
       await Promise.resolve();
       shown.delete(volumeId);
     },
+    async stop() {
+      await Promise.resolve();
+      shown.clear();
+    },
   };
 }
 

@@ -61,6 +61,7 @@ test("a request of kubelet becomes a volume and a token", () => {
       jwtAudiences: [],
       keyType: "ec-p256",
       removal: "keep",
+      attributes: {},
     },
     podToken: "from-context",
   });
@@ -97,7 +98,7 @@ const refused: [string, Init, RegExp][] = [
   [
     "an unknown attribute of ours",
     withAttributes({ "signet.dev/optinal": "true" }),
-    /"signet.dev\/optinal" is unknown; known are signet.dev\/fs-group, signet.dev\/optional/,
+    /"signet.dev\/optinal" is unknown; known are signet.dev\/file-mode, .*signet.dev\/optional/,
   ],
   ["a flag that is none", withAttributes({ "signet.dev/optional": "yes" }), /"true" or "false"/],
   ["a group that is none", withAttributes({ "signet.dev/fs-group": "root" }), /group ID/],
@@ -142,6 +143,37 @@ describe("attributes", () => {
   test("a volume can be optional", () => {
     expect(parse(withAttributes({ "signet.dev/optional": "true" })).volume.optional).toBe(true);
     expect(parse(withAttributes({ "signet.dev/optional": "false" })).volume.optional).toBe(false);
+  });
+
+  test("decide over key, tokens and end, and are kept in the pod's words", () => {
+    const attributes = {
+      "signet.dev/jwt-audiences": "x=vault,sts",
+      "signet.dev/key-type": "ec-p384",
+      "signet.dev/on-removal": "remove",
+      "spiffe.csi.cert-manager.io/fs-group": "5",
+    };
+    expect(parse(withAttributes({ ...attributes, "example.com/x": "y" })).volume).toMatchObject({
+      attributes,
+      gid: 5,
+      jwtAudiences: ["vault", "sts"],
+      keyType: "ec-p384",
+      removal: "remove",
+    });
+  });
+
+  test("win over what the agent does when an identity goes", () => {
+    const removalOf = (attributes: Record<string, string>) => {
+      const request = create(NodePublishVolumeRequestSchema, {
+        volumeId: "csi-1",
+        targetPath: TARGET,
+        volumeCapability: mountWith(""),
+        readonly: true,
+        volumeContext: { ...volumeContext, ...attributes },
+      });
+      return parsePublish(request, { ...CONTEXT, removal: "remove" }).volume.removal;
+    };
+    expect(removalOf({})).toBe("remove");
+    expect(removalOf({ "signet.dev/on-removal": "keep" })).toBe("keep");
   });
 
   test("attributes of other drivers are ignored", () => {

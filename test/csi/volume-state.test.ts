@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { KEY_TYPES } from "../../src/ca/key-pair.ts";
 import { createVolumeStateStore, decodeState, encodeState } from "../../src/csi/volume-state.ts";
 import type { VolumeState } from "../../src/csi/volume-state.ts";
 import { makeSandbox } from "./fixtures.ts";
@@ -24,6 +25,7 @@ const state = (id: string, change: Partial<VolumeState> = {}): VolumeState => ({
   jwtAudiences: [],
   keyType: "ec-p256",
   removal: "keep",
+  attributes: {},
   entries: [{ entryId: "e", revision: "r", spiffeId: "spiffe://example.org/a", hint: "h" }],
   ...change,
 });
@@ -94,16 +96,70 @@ test("every state is read as it was written", () => {
     pod,
     gid: fc.option(fc.nat(), { nil: undefined }),
     optional: fc.boolean(),
-    jwtAudiences: fc.constant([]),
-    keyType: fc.constant("ec-p256" as const),
-    removal: fc.constant("keep" as const),
+    removal: fc.constantFrom("keep" as const, "remove" as const),
+    words: fc.record({
+      audience: fc.constantFrom("vault", "sts"),
+      keyType: fc.constantFrom(...KEY_TYPES),
+    }),
     entries: fc.array(entry),
   });
   fc.assert(
-    fc.property(states, (volume) => {
+    fc.property(states, ({ words: { audience, keyType }, ...rest }) => {
+      const attributes = { "signet.dev/jwt-audiences": audience, "signet.dev/key-type": keyType };
+      const volume = { ...rest, attributes, keyType, jwtAudiences: [audience] };
       expect(decodeState(encodeState(volume))).toEqual(volume);
     }),
   );
+});
+
+const VERSION_1 = {
+  version: 1,
+  id: KUBELET_ID,
+  target: "/pods/uid-1/mount",
+  pod: { uid: "uid-1", name: "web-0", namespace: "shop", serviceAccount: "web" },
+  gid: 2000,
+  optional: false,
+  entries: [{ entryId: "e", revision: "r", spiffeId: "spiffe://example.org/a", hint: "h" }],
+};
+
+test("what an agent without attributes wrote is read as a volume of which nothing was said", async () => {
+  await mkdir(folder);
+  await writeFile(join(folder, `${KUBELET_ID}.json`), JSON.stringify(VERSION_1));
+  const { states, broken } = await createVolumeStateStore(folder).loadAll();
+  expect(broken).toEqual([]);
+  expect(states).toEqual([state(KUBELET_ID, { gid: 2000 })]);
+});
+
+test("a volume keeps what decides over its files, key, tokens and end", async () => {
+  const attributes = {
+    "signet.dev/files": "jks",
+    "signet.dev/jwt-audiences": "x=vault,y=sts",
+    "signet.dev/key-type": "rsa-2048",
+    "signet.dev/fs-group": "7",
+  };
+  const volume = state(KUBELET_ID, {
+    attributes,
+    gid: 7,
+    jwtAudiences: ["vault", "sts"],
+    keyType: "rsa-2048",
+    removal: "remove",
+  });
+  await createVolumeStateStore(folder).save(volume);
+  expect(await createVolumeStateStore(folder).loadAll()).toEqual({ states: [volume], broken: [] });
+});
+
+test.each([
+  ["of a later version", { ...VERSION_1, version: 3 }],
+  [
+    "with attributes of a later version",
+    { ...VERSION_1, version: 2, attributes: { "signet.dev/new": "x" } },
+  ],
+])("what is %s is named and stays: it may describe a live volume", async (_, value) => {
+  await mkdir(folder);
+  const name = `${KUBELET_ID}.json`;
+  await writeFile(join(folder, name), JSON.stringify(value));
+  expect(await createVolumeStateStore(folder).loadAll()).toEqual({ states: [], broken: [name] });
+  expect(await readdir(folder)).toEqual([name]);
 });
 
 test("no text makes the reader throw", () => {

@@ -67,6 +67,7 @@ function newVolume(change: { optional?: boolean; gid?: number } = {}) {
     pod,
     gid: undefined,
     optional: false,
+    attributes: {},
     jwtAudiences: [],
     keyType: "ec-p256" as const,
     removal: "keep" as const,
@@ -419,7 +420,7 @@ describe("a restart", () => {
   test("has a volume whose files are not readable renewed at once", async () => {
     const volume = newVolume();
     await publish(volume);
-    rmSync(join(volume.target, "..data/tls.key"));
+    for (const name of [".identity", "tls.key"]) rmSync(join(volume.target, "..data", name));
     const log = recordingLog();
     await restart(log);
     expect(source.adopted.get(volume.id)).toMatchObject({ current: undefined });

@@ -510,6 +510,99 @@ export enum VolumeUsage_Unit {
 export declare const VolumeUsage_UnitSchema: GenEnum<VolumeUsage_Unit>;
 
 /**
+ * @generated from message csi.v1.NodeGetVolumeHealthRequest
+ */
+export declare type NodeGetVolumeHealthRequest = Message<"csi.v1.NodeGetVolumeHealthRequest"> & {
+  /**
+   * @generated from field: string volume_id = 1;
+   */
+  volumeId: string;
+
+  /**
+   * @generated from field: string volume_publish_path = 2;
+   */
+  volumePublishPath: string;
+
+  /**
+   * @generated from field: string staging_target_path = 3;
+   */
+  stagingTargetPath: string;
+};
+
+/**
+ * Describes the message csi.v1.NodeGetVolumeHealthRequest.
+ * Use `create(NodeGetVolumeHealthRequestSchema)` to create a new message.
+ */
+export declare const NodeGetVolumeHealthRequestSchema: GenMessage<NodeGetVolumeHealthRequest>;
+
+/**
+ * @generated from message csi.v1.NodeGetVolumeHealthResponse
+ */
+export declare type NodeGetVolumeHealthResponse = Message<"csi.v1.NodeGetVolumeHealthResponse"> & {
+  /**
+   * @generated from field: csi.v1.VolumeHealth volume_health = 1;
+   */
+  volumeHealth?: VolumeHealth | undefined;
+};
+
+/**
+ * Describes the message csi.v1.NodeGetVolumeHealthResponse.
+ * Use `create(NodeGetVolumeHealthResponseSchema)` to create a new message.
+ */
+export declare const NodeGetVolumeHealthResponseSchema: GenMessage<NodeGetVolumeHealthResponse>;
+
+/**
+ * @generated from message csi.v1.VolumeHealth
+ */
+export declare type VolumeHealth = Message<"csi.v1.VolumeHealth"> & {
+  /**
+   * @generated from field: string volume_id = 1;
+   */
+  volumeId: string;
+
+  /**
+   * Empty while nothing is known to be wrong.
+   *
+   * @generated from field: repeated csi.v1.VolumeHealth.VolumeHealthEntry health_statuses = 2;
+   */
+  healthStatuses: VolumeHealth_VolumeHealthEntry[];
+};
+
+/**
+ * Describes the message csi.v1.VolumeHealth.
+ * Use `create(VolumeHealthSchema)` to create a new message.
+ */
+export declare const VolumeHealthSchema: GenMessage<VolumeHealth>;
+
+/**
+ * @generated from message csi.v1.VolumeHealth.VolumeHealthEntry
+ */
+export declare type VolumeHealth_VolumeHealthEntry = Message<"csi.v1.VolumeHealth.VolumeHealthEntry"> & {
+  /**
+   * @generated from field: csi.v1.VolumeHealthErrorType status = 1;
+   */
+  status: VolumeHealthErrorType;
+
+  /**
+   * CamelCase.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message csi.v1.VolumeHealth.VolumeHealthEntry.
+ * Use `create(VolumeHealth_VolumeHealthEntrySchema)` to create a new message.
+ */
+export declare const VolumeHealth_VolumeHealthEntrySchema: GenMessage<VolumeHealth_VolumeHealthEntry>;
+
+/**
  * @generated from message csi.v1.NodeGetCapabilitiesRequest
  */
 export declare type NodeGetCapabilitiesRequest = Message<"csi.v1.NodeGetCapabilitiesRequest"> & {
@@ -608,6 +701,13 @@ export enum NodeServiceCapability_RPC_Type {
    * @generated from enum value: VOLUME_MOUNT_GROUP = 6;
    */
   VOLUME_MOUNT_GROUP = 6,
+
+  /**
+   * Alpha since CSI 1.13.
+   *
+   * @generated from enum value: GET_VOLUME_HEALTH = 7;
+   */
+  GET_VOLUME_HEALTH = 7,
 }
 
 /**
@@ -670,6 +770,36 @@ export declare type Topology = Message<"csi.v1.Topology"> & {
 export declare const TopologySchema: GenMessage<Topology>;
 
 /**
+ * @generated from enum csi.v1.VolumeHealthErrorType
+ */
+export enum VolumeHealthErrorType {
+  /**
+   * @generated from enum value: UNKNOWN_VOLUME_HEALTH_TYPE = 0;
+   */
+  UNKNOWN_VOLUME_HEALTH_TYPE = 0,
+
+  /**
+   * @generated from enum value: DEGRADED = 1;
+   */
+  DEGRADED = 1,
+
+  /**
+   * @generated from enum value: INACCESSIBLE = 2;
+   */
+  INACCESSIBLE = 2,
+
+  /**
+   * @generated from enum value: DATA_LOSS = 3;
+   */
+  DATA_LOSS = 3,
+}
+
+/**
+ * Describes the enum csi.v1.VolumeHealthErrorType.
+ */
+export declare const VolumeHealthErrorTypeSchema: GenEnum<VolumeHealthErrorType>;
+
+/**
  * @generated from service csi.v1.Identity
  */
 export declare const Identity: GenService<{
@@ -726,6 +856,14 @@ export declare const Node: GenService<{
     methodKind: "unary";
     input: typeof NodeGetVolumeStatsRequestSchema;
     output: typeof NodeGetVolumeStatsResponseSchema;
+  },
+  /**
+   * @generated from rpc csi.v1.Node.NodeGetVolumeHealth
+   */
+  nodeGetVolumeHealth: {
+    methodKind: "unary";
+    input: typeof NodeGetVolumeHealthRequestSchema;
+    output: typeof NodeGetVolumeHealthResponseSchema;
   },
   /**
    * @generated from rpc csi.v1.Node.NodeGetCapabilities
