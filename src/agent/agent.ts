@@ -1,19 +1,29 @@
 import type { Clock } from "../core/clock.ts";
 import type { AgentConfig } from "../core/config.ts";
-import { errorMessage } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { IdentitySink, IdentitySource } from "../csi/ports.ts";
-import type { NodeUpdate } from "../rpc/gen/signet/agent/v1/agent_pb.js";
 import type { TrustDomain } from "../spiffe/trust-domain.ts";
+import type { WorkloadSource } from "../workload-api/ports.ts";
+import { bundleReader } from "./bundle-message.ts";
+import type { AgentEvent } from "./events.ts";
 import { issuing } from "./issuing.ts";
+import type { Issuing, IssuingOptions } from "./issuing.ts";
+import { jwtCache } from "./jwt-cache.ts";
+import type { JwtCacheLimits } from "./jwt-answers.ts";
+import type { JwtCache } from "./jwt-cache.ts";
+import type { VerifyJwt } from "./jwt-response.ts";
+import { jwtSource } from "./jwt-source.ts";
 import { operatorLink } from "./operator-link.ts";
-import { bundleFrom } from "./response.ts";
+import { podAddresses } from "./pod-addresses.ts";
+import { sessionHandler } from "./session.ts";
+import type { SessionState } from "./session.ts";
+import { workloadSources } from "./sources.ts";
+import type { Sources } from "./sources.ts";
 import { trustAnchors } from "./trust-anchors.ts";
-import type { TrustAnchors } from "./trust-anchors.ts";
 import { watchLoop } from "./watch-loop.ts";
-import type { SessionHandler } from "./watch-loop.ts";
+import type { WorkloadsSummary } from "./workload-summary.ts";
 import { workloads } from "./workloads.ts";
-import type { Workloads, WorkloadsSummary } from "./workloads.ts";
+import type { Workloads } from "./workloads.ts";
 
 export interface AgentOptions {
   readonly config: Pick<AgentConfig, "operatorAddress" | "bundleDir" | "tokenFile">;
@@ -21,9 +31,13 @@ export interface AgentOptions {
   readonly version: string;
   /** Asked at each write: the owner of the volumes may come later than the agent. */
   readonly sink: () => IdentitySink;
+  readonly verifyJwt: VerifyJwt;
+  /** Those of JWT_CACHE_LIMITS where left out. */
+  readonly jwtLimits?: Partial<JwtCacheLimits>;
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
+  readonly count: (event: AgentEvent) => void;
 }
 
 export interface AgentStatus extends WorkloadsSummary {
@@ -38,16 +52,13 @@ export interface AgentStatus extends WorkloadsSummary {
 /** The node's side of issuing: gets, renews and follows the identities of its pods. */
 export interface Agent {
   readonly identities: IdentitySource;
+  /** What the Workload API of a volume serves; the volume may become known later, or come again. */
+  source(volumeId: string): WorkloadSource;
   /** Begins to follow the operator; does not wait for it. `attest` works before this too. */
   start(): void;
   /** Ends the session and all calls; resolves when the last write is over. */
   stop(): Promise<void>;
   status(): AgentStatus;
-}
-
-interface SessionState {
-  connected: boolean;
-  synced: boolean;
 }
 
 /** Makes an agent of a node. */
@@ -56,20 +67,25 @@ export function createAgent(options: AgentOptions): Agent {
   const anchors = trustAnchors({ bundleDir: config.bundleDir, log });
   const { operatorAddress: address, tokenFile } = config;
   const link = operatorLink({ ...options, address, tokenFile, anchors });
-  const pushed = (): ReturnType<Workloads["bundle"]> => tracked.bundle();
-  const issue = issuing({ ...options, link, pushed });
-  const tracked = workloads({ ...options, issuing: issue });
-  const session: SessionState = { connected: false, synced: false };
-  const handler = sessionHandler({ ...options, anchors, tracked, session });
+  const bundles = bundleReader(options.trustDomain);
+  const addresses = podAddresses();
   const stopping = new AbortController();
+  const { issue, tracked, sources } = served(options, {
+    ...{ link, bundles },
+    onAddress: (podUid, ip) => addresses.set(podUid, ip),
+    signal: stopping.signal,
+  });
+  const session: SessionState = { connected: false, synced: false };
+  const handler = sessionHandler({ anchors, bundles, addresses, tracked, session, log });
   let running: Promise<unknown> = Promise.resolve();
   return {
     identities: {
-      attest: ({ pod }, podToken, limits) => issue.attest(pod, podToken, limits),
+      attest: (volume, podToken, limits) => issue.attest(volume, podToken, limits),
       adopt: (volume, current) => tracked.adopt(volume, current),
       forget: (volumeId) => tracked.forget(volumeId),
-      addressOf: () => undefined,
+      addressOf: (podUid) => addresses.of(podUid),
     },
+    source: (volumeId) => sources.of(volumeId),
     start() {
       const { signal } = stopping;
       const loop = { open: (until: AbortSignal) => link.watch(until), handler, clock, random, log };
@@ -88,47 +104,47 @@ export function createAgent(options: AgentOptions): Agent {
   };
 }
 
-interface HandlerOptions extends Pick<AgentOptions, "trustDomain" | "log"> {
-  readonly anchors: TrustAnchors;
+interface Served {
+  readonly issue: Issuing;
   readonly tracked: Workloads;
-  readonly session: SessionState;
+  readonly sources: Sources;
 }
 
-function sessionHandler(options: HandlerOptions): SessionHandler {
-  const { tracked, session, log } = options;
-  return {
-    begin() {
-      session.connected = true;
-      tracked.beginSession();
-      log.info({}, "session with the operator began");
-    },
-    update({ update }) {
-      if (update.case === "bundle") acceptBundle(update.value, options);
-      else if (update.case === "pod") tracked.setEntries(update.value.podUid, update.value.entries);
-      else if (update.case === "synced") {
-        session.synced = true;
-        tracked.synced();
-      }
-    },
-    end() {
-      session.connected = false;
-      session.synced = false;
-    },
-  };
+interface ServedOptions extends Pick<IssuingOptions, "link" | "bundles" | "onAddress"> {
+  readonly signal: AbortSignal;
 }
 
-type BundleMessage = Extract<NodeUpdate["update"], { case: "bundle" }>["value"];
+/** The workloads with what serves them. */
+function served(
+  options: AgentOptions,
+  { link, bundles, onAddress, signal }: ServedOptions,
+): Served {
+  const { clock } = options;
+  const pushed = (): ReturnType<Workloads["bundle"]> => tracked.bundle();
+  const issue = issuing({ ...options, link, bundles, pushed, onAddress });
+  const cache = tokenCache(options, issue, signal);
+  const tracked = workloads({
+    ...options,
+    issuing: issue,
+    onPodLeft: (podUid) => cache.drop(podUid),
+    onChange: (volumeIds) => sources.changed(volumeIds),
+  });
+  const workloadOf: Workloads["get"] = (volumeId) => tracked.get(volumeId);
+  const wantedOf: Workloads["wantedOf"] = (podUid) => tracked.wantedOf(podUid);
+  const fetchJwtSvids = jwtSource({ cache, workloadOf, wantedOf, clock });
+  const sources = workloadSources({ workloadOf, fetchJwtSvids, clock });
+  return { issue, tracked, sources };
+}
 
-function acceptBundle(message: BundleMessage, options: HandlerOptions): void {
-  const { trustDomain, anchors, tracked, log } = options;
-  try {
-    const bundle = bundleFrom(message, trustDomain);
-    anchors.push(bundle);
-    tracked.setBundle(bundle);
-  } catch (error) {
-    log.error(
-      { error: errorMessage(error) },
-      "pushed trust bundle was refused; the last one stays",
-    );
-  }
+/** How long one call for tokens may take. */
+const JWT_TIMEOUT_MS = 10_000;
+
+function tokenCache(options: AgentOptions, issue: Issuing, signal: AbortSignal): JwtCache {
+  const { clock, random, jwtLimits: limits = {}, count } = options;
+  return jwtCache({
+    ...{ limits, clock, random },
+    issue: (podUid, question, bundle) =>
+      issue.issueJwt(podUid, question, { bundle, deadline: clock.now() + JWT_TIMEOUT_MS, signal }),
+    count: (event) => count(`jwt-${event}`),
+  });
 }

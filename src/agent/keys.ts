@@ -1,4 +1,6 @@
 import { generateKeyPairSync } from "node:crypto";
+import { createKeyPair, spkiOf } from "../ca/key-pair.ts";
+import type { KeyType } from "../ca/key-pair.ts";
 
 /** A key pair in the forms that it is used in. */
 export interface KeyPair {
@@ -9,13 +11,20 @@ export interface KeyPair {
 }
 
 /**
- * Makes a fresh P-256 key pair on this node. It blocks for about a tenth of a millisecond, a third
- * of what the way through the thread pool takes: hence no asynchronous form and no stock of keys made ahead.
+ * Makes a fresh key pair on this node. One of P-256 blocks for about a tenth of a millisecond, a third of what the
+ * way through the thread pool takes: hence no stock of keys made ahead. The others are made on the thread pool.
  */
-export function generateKeyPair(): KeyPair {
-  return generateKeyPairSync("ec", {
-    namedCurve: "P-256",
-    publicKeyEncoding: { type: "spki", format: "der" },
-    privateKeyEncoding: { type: "pkcs8", format: "der" },
-  });
+export async function generateKeyPair(keyType: KeyType): Promise<KeyPair> {
+  if (keyType === "ec-p256") {
+    return generateKeyPairSync("ec", {
+      namedCurve: "P-256",
+      publicKeyEncoding: { type: "spki", format: "der" },
+      privateKeyEncoding: { type: "pkcs8", format: "der" },
+    });
+  }
+  const { privateKey, publicKey } = await createKeyPair(keyType);
+  return {
+    privateKey: privateKey.export({ type: "pkcs8", format: "der" }),
+    publicKey: spkiOf(publicKey),
+  };
 }

@@ -7,6 +7,8 @@ import type { CallOptions, RpcClient } from "../rpc/client.ts";
 import { Issuer } from "../rpc/gen/signet/agent/v1/agent_pb.js";
 import type {
   AttestRequestSchema,
+  IssueJwtRequestSchema,
+  IssueJwtResponse,
   IssueResponse,
   NodeUpdate,
   RenewRequestSchema,
@@ -43,6 +45,11 @@ export interface OperatorLink {
     request: MessageInitShape<typeof RenewRequestSchema>,
     limits: CallLimits,
   ): Promise<IssueResponse>;
+  /** JWT-SVIDs for a pod of this node, tried once. Throws as `renew`. */
+  issueJwt(
+    request: MessageInitShape<typeof IssueJwtRequestSchema>,
+    limits: CallLimits,
+  ): Promise<IssueJwtResponse>;
   /** What the node has to know, until the session breaks; then throws, or returns when the operator ended it. */
   watch(signal: AbortSignal): AsyncIterable<NodeUpdate>;
   /** Ends the channel; calls that wait for a connection fail with UNAVAILABLE. */
@@ -80,6 +87,10 @@ export function operatorLink(options: OperatorLinkOptions): OperatorLink {
     async renew(request, limits) {
       const [client, call] = await prepare(limits);
       return client.unary(Issuer.method.renew, request, call);
+    },
+    async issueJwt(request, limits) {
+      const [client, call] = await prepare(limits);
+      return client.unary(Issuer.method.issueJwt, request, call);
     },
     async *watch(signal) {
       const [client, call] = await prepare({ signal });

@@ -2,23 +2,22 @@ import type { X509Certificate } from "node:crypto";
 import { SignetError } from "../core/errors.ts";
 import type { IssuedSvid, WorkloadIdentity } from "../csi/ports.ts";
 import type {
-  Bundle as BundleMessage,
   IssueResponse,
   X509Svid as SvidMessage,
 } from "../rpc/gen/signet/agent/v1/agent_pb.js";
 import type { Bundle } from "../spiffe/bundle.ts";
 import { isMemberOf, parseSpiffeId } from "../spiffe/id.ts";
-import type { TrustDomain } from "../spiffe/trust-domain.ts";
-import { parseCertificate, verifyChain } from "./chain.ts";
+import type { BundleReader } from "./bundle-message.ts";
+import { verifyChain } from "./chain.ts";
 import type { KeyPair } from "./keys.ts";
 import { uriSans } from "./uri-san.ts";
 
-/** More SVIDs of one pod, or more authorities of one bundle, than this are refused. */
+/** More SVIDs of one pod, or more foreign bundles, than this are refused. */
 const MAX_SVIDS = 64;
-const MAX_AUTHORITIES = 64;
+const MAX_FOREIGN = 1000;
 
 export interface ResponseContext {
-  readonly trustDomain: TrustDomain;
+  readonly bundles: BundleReader;
   /** Milliseconds since the epoch. */
   readonly now: number;
   /** The bundle that was pushed last, if any. */
@@ -40,35 +39,30 @@ export function identityFrom(
   const { svids } = response;
   if (svids.length === 0) throw refused("holds no SVID");
   if (svids.length > MAX_SVIDS) throw refused(`holds more than ${MAX_SVIDS} SVIDs`);
-  const answered = bundleFrom(response.bundle, context.trustDomain);
+  const answered = context.bundles.own(response.bundle);
   const { pushed } = context;
   const bundle = pushed && pushed.sequence > answered.sequence ? pushed : answered;
   return {
     svids: svids.map((svid) => svidFrom(svid, { key, bundle, now: context.now })),
     privateKey: key.privateKey,
     bundle,
-    federatedBundles: [],
+    federatedBundles: federated(response, context.bundles),
     tokens: [],
   };
 }
 
-/**
- * The trust bundle in a message of the operator. Throws MALFORMED when it is of another trust domain,
- * empty, or holds what is not a CA certificate.
- */
-export function bundleFrom(message: BundleMessage, trustDomain: TrustDomain): Bundle {
-  if (message.trustDomain !== trustDomain) {
-    throw refused(`holds the bundle of trust domain ${JSON.stringify(message.trustDomain)}`);
-  }
-  const count = message.x509Authorities.length;
-  if (count === 0 || count > MAX_AUTHORITIES) throw refused(`holds ${count} authorities`);
-  const x509Authorities = message.x509Authorities.map((der) => {
-    if (!parseCertificate(der).ca) throw refused("holds an authority that is not a CA certificate");
-    return Buffer.from(der);
-  });
-  const { refreshHint } = message;
-  const sequence = Number(message.sequence);
-  return { trustDomain, x509Authorities, jwtAuthorities: [], sequence, refreshHint };
+/** Those that some SVID federates with, in the order of their names. */
+function federated({ svids, federatedBundles }: IssueResponse, bundles: BundleReader): Bundle[] {
+  if (federatedBundles.length > MAX_FOREIGN)
+    throw refused(`holds more than ${MAX_FOREIGN} bundles`);
+  const named = new Set(svids.flatMap(({ federatesWith }) => federatesWith));
+  const byName = new Map(
+    federatedBundles
+      .filter(({ trustDomain }) => named.has(trustDomain))
+      .map((message) => [message.trustDomain, bundles.foreign(message)]),
+  );
+  const sorted = [...byName].toSorted(([x], [y]) => (x < y ? -1 : 1));
+  return sorted.map(([, bundle]) => bundle);
 }
 
 interface SvidContext {

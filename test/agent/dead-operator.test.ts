@@ -70,8 +70,9 @@ async function setUp() {
   return { operator, way, link };
 }
 
+const { publicKey } = await generateKeyPair("ec-p256");
+
 const request = (podUid: string) => {
-  const { publicKey } = generateKeyPair();
   return { podUid, podToken: "pod-token", publicKey, noWait: false };
 };
 const within = (ms: number) => ({

@@ -9,6 +9,9 @@ import { silentLog } from "../../src/core/log.ts";
 import type { IdentitySink, Volume, WorkloadIdentity, WorkloadPod } from "../../src/csi/ports.ts";
 import { createAgent } from "../../src/agent/agent.ts";
 import type { Agent } from "../../src/agent/agent.ts";
+import type { AgentEvent } from "../../src/agent/events.ts";
+import type { JwtCacheLimits } from "../../src/agent/jwt-answers.ts";
+import { jwtSvidValidator } from "../../src/workload-api/jwt-validation.ts";
 import type { Bundle } from "../../src/spiffe/bundle.ts";
 import { bundleDocument } from "../../src/spiffe/bundle.ts";
 import { parseTrustDomain } from "../../src/spiffe/trust-domain.ts";
@@ -94,6 +97,8 @@ export function entry(name: string, revision = "r1"): FakeEntry {
 
 /** Volumes in memory: what they show now, and all that was ever written. */
 export interface MemoryVolumes extends IdentitySink {
+  /** Volumes that were cleared, in this order. */
+  readonly cleared: string[];
   readonly shown: Map<string, WorkloadIdentity>;
   readonly writes: { volumeId: string; identity: WorkloadIdentity }[];
   readonly gone: Set<string>;
@@ -107,6 +112,7 @@ export function memoryVolumes(): MemoryVolumes {
   const volumes: MemoryVolumes = {
     shown: new Map(),
     writes: [],
+    cleared: [],
     gone: new Set(),
     failure: undefined,
     failed: 0,
@@ -123,10 +129,21 @@ export function memoryVolumes(): MemoryVolumes {
     async clear(volumeId) {
       await Promise.resolve();
       if (volumes.gone.has(volumeId)) throw new SignetError("NOT_FOUND", "volume is gone");
+      if (volumes.failure) {
+        volumes.failed += 1;
+        throw volumes.failure;
+      }
       volumes.shown.delete(volumeId);
+      volumes.cleared.push(volumeId);
     },
   };
   return volumes;
+}
+
+export interface TestAgent extends Agent {
+  readonly volumes: MemoryVolumes;
+  /** How often something was counted. */
+  counted(event: AgentEvent): number;
 }
 
 /** An agent with volumes in memory. */
@@ -134,8 +151,10 @@ export function testAgent(options: {
   address: string;
   files: { bundleDir: string; tokenFile: string };
   clock?: Clock;
-}): Agent & { readonly volumes: MemoryVolumes } {
+  jwtLimits?: Partial<JwtCacheLimits>;
+}): TestAgent {
   const volumes = memoryVolumes();
+  const counts = new Map<AgentEvent, number>();
   const { bundleDir, tokenFile } = options.files;
   const agent = createAgent({
     config: { operatorAddress: options.address, bundleDir, tokenFile },
@@ -145,6 +164,9 @@ export function testAgent(options: {
     clock: options.clock ?? systemClock(),
     random: Math.random,
     log: silentLog(),
+    verifyJwt: jwtSvidValidator(),
+    jwtLimits: options.jwtLimits ?? {},
+    count: (event) => counts.set(event, (counts.get(event) ?? 0) + 1),
   });
-  return { ...agent, volumes };
+  return { ...agent, volumes, counted: (event) => counts.get(event) ?? 0 };
 }

@@ -27,7 +27,7 @@ let other: TestAuthority;
 let dir: ReturnType<typeof tempDir>;
 let issuer: FakeIssuer | undefined;
 let link: OperatorLink | undefined;
-const { publicKey } = generateKeyPair();
+const { publicKey } = await generateKeyPair("ec-p256");
 
 beforeAll(async () => {
   authority = await testAuthority("first");

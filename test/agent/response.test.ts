@@ -1,8 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { beforeAll, expect, test } from "vitest";
+import { bundleReader } from "../../src/agent/bundle-message.ts";
 import { generateKeyPair } from "../../src/agent/keys.ts";
-import { bundleFrom, identityFrom } from "../../src/agent/response.ts";
+import { identityFrom } from "../../src/agent/response.ts";
 import { BundleSchema, IssueResponseSchema } from "../../src/rpc/gen/signet/agent/v1/agent_pb.js";
 import type { Bundle } from "../../src/spiffe/bundle.ts";
 import { testAuthority } from "../fakes/authority.ts";
@@ -11,7 +12,8 @@ import { bundleOf, TRUST_DOMAIN } from "./fixture.ts";
 
 const NOW = Math.floor(Date.now() / 1000) * 1000;
 const WEB = "spiffe://test.local/web";
-const key = generateKeyPair();
+const key = await generateKeyPair("ec-p256");
+const otherKey = await generateKeyPair("ec-p256");
 let authority: TestAuthority;
 let other: TestAuthority;
 
@@ -47,7 +49,8 @@ function bundleMessage(bundle: BundleInit = {}): MessageInitShape<typeof BundleS
   return { trustDomain: "test.local", x509Authorities, sequence: 5n, refreshHint: 300, ...bundle };
 }
 
-const context = (pushed?: Bundle) => ({ trustDomain: TRUST_DOMAIN, now: NOW, pushed });
+const bundles = bundleReader(TRUST_DOMAIN);
+const context = (pushed?: Bundle) => ({ bundles, now: NOW, pushed });
 
 test("an answer for our key becomes an identity with the certificate's own times", async () => {
   const identity = identityFrom(await answer({}), key, context());
@@ -72,7 +75,7 @@ test("DNS names beside the SPIFFE ID are accepted", async () => {
 });
 
 const wrong: [string, Answer | (() => Promise<Answer>)][] = [
-  ["a leaf for another key", { leaf: { publicKey: generateKeyPair().publicKey } }],
+  ["a leaf for another key", { leaf: { publicKey: otherKey.publicKey } }],
   ["a leaf with another SPIFFE ID", { leaf: { uris: ["spiffe://test.local/admin"] } }],
   ["a leaf with two SPIFFE IDs", { leaf: { uris: [WEB, "spiffe://test.local/admin"] } }],
   ["a leaf without a SPIFFE ID", { leaf: { uris: [] } }],
@@ -128,5 +131,17 @@ test("a newer pushed bundle replaces that of the answer, and the leaf must verif
 test("a bundle with a leaf certificate in it is refused", async () => {
   const leaf = (await answer({})).svids[0]?.chain[0] ?? Buffer.alloc(0);
   const message = create(BundleSchema, bundleMessage({ x509Authorities: [leaf] }));
-  expect(() => bundleFrom(message, TRUST_DOMAIN)).toThrow(/not a CA certificate/);
+  expect(() => bundles.own(message)).toThrow(/not a CA certificate/);
+});
+
+test("the foreign bundles that SVIDs federate with come in the order of their names, and no others", async () => {
+  const response = await answer({});
+  const [svid] = response.svids;
+  svid?.federatesWith.push("c.local", "b.local");
+  for (const trustDomain of ["c.local", "a.local", "b.local"]) {
+    response.federatedBundles.push(create(BundleSchema, bundleMessage({ trustDomain })));
+  }
+  const { federatedBundles, svids } = identityFrom(response, key, context());
+  expect(federatedBundles.map(({ trustDomain }) => trustDomain)).toEqual(["b.local", "c.local"]);
+  expect(svids[0]?.federatesWith).toEqual(["c.local", "b.local"]);
 });

@@ -64,6 +64,12 @@ beforeAll(async () => {
     notAfter: NOW + 1_620_000,
     spiffeIds: ["spiffe://example.org/ns/shop/sa/cart"],
   });
+  issues.recordIssued(uid, {
+    by: "issueJwt",
+    at: NOW - 60_000,
+    notAfter: NOW + 240_000,
+    spiffeIds: ["spiffe://example.org/ns/shop/sa/cart"],
+  });
   const inspect = inspectServer({
     port: 0,
     registry,
@@ -141,6 +147,7 @@ Node:             worker-1
 Service account:  cart
 Phase:            Running
 Last issued:      2026-01-01T11:57:00Z (3m ago) by renew at signet-operator-0, until 2026-01-01T12:27:00Z (in 27m): spiffe://example.org/ns/shop/sa/cart
+Last JWT-SVID:    2026-01-01T11:59:00Z (1m ago) by issueJwt at signet-operator-0, until 2026-01-01T12:04:00Z (in 4m): spiffe://example.org/ns/shop/sa/cart
 Last error:       none
 
 Identities:

@@ -66,15 +66,17 @@ export interface World {
   close(): Promise<void>;
 }
 
-/** In milliseconds. */
-interface Lifetimes {
+/** Lifetimes in milliseconds. */
+interface Settings {
   readonly caTtlMs?: number;
   /** Of SVIDs. */
   readonly ttlMs?: number;
+  /** Further fields of the operator's configuration, as JSON has them. */
+  readonly operator?: object;
 }
 
 /** Builds the surroundings; starts neither operator nor agent. */
-export async function openWorld(settings: Lifetimes = {}): Promise<World> {
+export async function openWorld(settings: Settings = {}): Promise<World> {
   const [sandbox, tokens, api] = await Promise.all([
     makeSandbox(),
     fakeTokenIssuer(),
@@ -156,7 +158,7 @@ function makeFolders(dir: string) {
 
 async function makeConfig(
   paths: ReturnType<typeof makeFolders>,
-  { caTtlMs = 90 * 86_400_000, ttlMs = 6000 }: Lifetimes,
+  { caTtlMs = 90 * 86_400_000, ttlMs = 6000, operator: more = {} }: Settings,
 ): Promise<Config> {
   const [issuerPort, webhookPort, healthPort, inspectPort, agentPort] = await freePorts(5);
   const operatorAddress = `127.0.0.1:${issuerPort}`;
@@ -170,6 +172,7 @@ async function makeConfig(
         webhookPort,
         healthPort,
         inspectPort,
+        ...more,
       },
       agent: { ...paths, operatorAddress, healthPort: agentPort },
     }),

@@ -1,0 +1,82 @@
+import type { FileToken, Volume, WorkloadIdentity } from "../csi/ports.ts";
+import type { Bundle } from "../spiffe/bundle.ts";
+import type { Random } from "./schedule.ts";
+
+/** Share of half a lifetime that renewals of tokens are spread over, to each side. */
+const SPREAD = 0.1;
+const MIN_GAP_MS = 1000;
+
+/** The lifetime of a token; milliseconds since the epoch. */
+export interface TokenLifetime {
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+}
+
+/** What the renewal of a volume's tokens is planned with. */
+export interface TokenMoment {
+  readonly volume: Pick<Volume, "jwtAudiences">;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  readonly random: Random;
+}
+
+/** Half of a token's lifetime; milliseconds since the epoch. A clock that lags does not make it later. */
+export function tokenHalfLife({ issuedAt, expiresAt }: TokenLifetime, now: number): number {
+  const start = Math.min(issuedAt, now);
+  return start + (expiresAt - start) / 2;
+}
+
+/**
+ * When the tokens of a volume should be renewed: half of the lifetime ± 10 % of the first one, now when one is
+ * missing or is of another identity than the default one, never for a volume without tokens.
+ */
+export function tokensDue(
+  { svids, tokens }: Pick<WorkloadIdentity, "svids" | "tokens">,
+  { volume, now, random }: TokenMoment,
+): number {
+  const spiffeId = svids[0]?.spiffeId;
+  const due = volume.jwtAudiences.map((audience) => {
+    const token = tokens.find((candidate) => candidate.audience === audience);
+    if (token === undefined || token.spiffeId !== spiffeId) return now;
+    const start = Math.min(token.issuedAt, now);
+    const half = tokenHalfLife(token, now) - start;
+    return Math.round(start + half * (1 + SPREAD * (2 * random() - 1)));
+  });
+  return due.reduce((first, at) => Math.min(first, at), Infinity);
+}
+
+/**
+ * When tokens that came just now should be renewed: as `tokensDue`, but never at once, so that a node whose
+ * clock runs ahead does not renew without pause.
+ */
+export function nextTokensDue(
+  identity: Pick<WorkloadIdentity, "svids" | "tokens">,
+  moment: TokenMoment,
+): number {
+  const left = tokensExpiry(identity.tokens) - moment.now;
+  const gap = Math.max(MIN_GAP_MS, Number.isFinite(left) ? Math.ceil(left / 4) : MIN_GAP_MS);
+  return Math.max(tokensDue(identity, moment), moment.now + gap);
+}
+
+/** When the first token expires; in the past when there is none. */
+export function tokensExpiry(tokens: readonly FileToken[]): number {
+  if (tokens.length === 0) return -Infinity;
+  return tokens.reduce((first, { expiresAt }) => Math.min(first, expiresAt), Infinity);
+}
+
+/** Tells whether the bundle still has the key that a token names. */
+export function isSignedWithin({ token }: Pick<FileToken, "token">, bundle: Bundle): boolean {
+  const kid = keyIdOf(token);
+  return bundle.jwtAuthorities.some((authority) => authority.kid === kid);
+}
+
+/** The `kid` of a JWS in its compact form; undefined when it has none. */
+export function keyIdOf(token: string): string | undefined {
+  try {
+    const [header = ""] = token.split(".", 1);
+    const { kid } = JSON.parse(Buffer.from(header, "base64url").toString()) as { kid?: unknown };
+    return typeof kid === "string" ? kid : undefined;
+  } catch {
+    return undefined;
+  }
+}
