@@ -78,14 +78,28 @@ describe("the agent", () => {
     expect(mountOf("bundle")).toMatchObject({ mountPath: "/etc/signet/bundle", readOnly: true });
   });
 
-  it("runs on every Linux node, whatever its taints, and is replaced a few nodes at a time", () => {
+  it("runs on every Linux node, whatever its taints, and is replaced by one that waits beside it", () => {
     expect(pod.tolerations).toEqual([{ operator: "Exists" }]);
     expect(pod.nodeSelector).toEqual({ "kubernetes.io/os": "linux" });
     expect(pod.priorityClassName).toBe("system-node-critical");
     expect(daemonSet.spec.updateStrategy).toEqual({
       type: "RollingUpdate",
-      rollingUpdate: { maxUnavailable: "10%" },
+      rollingUpdate: { maxSurge: "10%", maxUnavailable: 0 },
     });
+  });
+
+  it("is replaced as its values say", async () => {
+    const strategy = async (agent: Manifest) =>
+      only(await render({ agent }), "DaemonSet").spec.updateStrategy;
+    const rollingUpdate = { maxSurge: 0, maxUnavailable: "10%" };
+    expect(await strategy({ updateStrategy: { rollingUpdate } })).toEqual({
+      type: "RollingUpdate",
+      rollingUpdate,
+    });
+    expect(await strategy({ updateStrategy: { type: "OnDelete", rollingUpdate: null } })).toEqual({
+      type: "OnDelete",
+    });
+    await expect(strategy({ updateStrategy: { type: "Recreate" } })).rejects.toThrow(/type/);
   });
 
   it("is told its role, its configuration and its node", () => {

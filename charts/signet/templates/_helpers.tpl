@@ -58,6 +58,8 @@ agent:
   bundleDir: /etc/signet/bundle
   tokenFile: /var/run/secrets/signet/token
   publishTimeout: {{ .Values.agent.publishTimeout | quote }}
+  onRemoval: {{ .Values.agent.onRemoval | quote }}
+  sds: {{ .Values.agent.sds | toJson }}
   healthPort: 8081
 {{- end }}
 
@@ -78,6 +80,13 @@ operator:
   x509SvidTtl: {{ .Values.x509SvidTtl | quote }}
   caTtl: {{ .Values.caTtl | quote }}
   caKeyType: {{ .Values.caKeyType | quote }}
+  jwtSvidTtl: {{ .Values.jwtSvidTtl | quote }}
+  jwtAlgorithm: {{ .Values.jwtAlgorithm | quote }}
+  {{- with .Values.jwtKeyTtl }}
+  jwtKeyTtl: {{ . | quote }}
+  {{- end }}
+  jwtIssuer: {{ .Values.jwtIssuer | quote }}
+  jwtClaims: {{ .Values.jwtClaims | toJson }}
   issuerPort: 8443
   webhookPort: 9443
   healthPort: 8080
