@@ -51,7 +51,10 @@ export const build: Readonly<Record<Language | "grpcurl", (shop: Workshop) => Pr
     const source = join(import.meta.dirname, "rust");
     const folder = await folderStep(shop, {
       name: "client-rust",
-      inputs: await sourcesOf("rust", ["Cargo.toml", "Cargo.lock", "src/main.rs"]),
+      inputs: await sourcesOf("rust", [
+        ...["Cargo.toml", "Cargo.lock", "src/main.rs"],
+        "../../../docs/examples/follow.rs",
+      ]),
       build: async (folder, logFile) => {
         const target = join(folder, "target");
         await must(["cargo", "build", "--release", "--locked", "--target-dir", target], {
@@ -59,10 +62,9 @@ export const build: Readonly<Record<Language | "grpcurl", (shop: Workshop) => Pr
           logFile,
           timeoutMs: BUILD_MS,
         });
-        await copyFile(
-          join(target, "release", "signet-workload-client"),
-          join(folder, "signet-workload-client"),
-        );
+        for (const name of ["signet-workload-client", "follow"]) {
+          await copyFile(join(target, "release", name), join(folder, name));
+        }
         await must(["rm", "-rf", target]);
       },
     });
@@ -90,7 +92,10 @@ export const build: Readonly<Record<Language | "grpcurl", (shop: Workshop) => Pr
   async cpp(shop) {
     await installPackages(shop, "the C++ client", CPP_PACKAGES, CPP_PROGRAMS);
     const proto = join(import.meta.dirname, "../../proto/spiffe/workload");
-    const sources = await sourcesOf("cpp", ["build.sh", "client.cc"]);
+    const sources = await sourcesOf("cpp", [
+      ...["build.sh", "client.cc"],
+      "../../../docs/examples/follow.cc",
+    ]);
     const folder = await folderStep(shop, {
       name: "client-cpp",
       inputs: [...sources, ...(await fileInputs([join(proto, "workload.proto")]))],

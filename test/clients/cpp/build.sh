@@ -3,6 +3,9 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 protoc -I "$1" -I /usr/include --cpp_out="$2" --grpc_out="$2" --plugin=protoc-gen-grpc="$(command -v grpc_cpp_plugin)" workload.proto
-g++ -std=c++17 -I "$2" $(pkg-config --cflags grpc++ protobuf) \
-  "$here/client.cc" "$2/workload.pb.cc" "$2/workload.grpc.pb.cc" \
-  -o "$2/client" $(pkg-config --libs grpc++ protobuf) -pthread
+cd "$2"
+g++ -std=c++17 -c $(pkg-config --cflags grpc++ protobuf) workload.pb.cc workload.grpc.pb.cc
+for source in "$here/client.cc" "$here/../../../docs/examples/follow.cc"; do
+  g++ -std=c++17 -I . $(pkg-config --cflags grpc++ protobuf) "$source" workload.pb.o workload.grpc.pb.o \
+    -o "$(basename "$source" .cc)" $(pkg-config --libs grpc++ protobuf) -pthread
+done
