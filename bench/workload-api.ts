@@ -1,6 +1,6 @@
 /**
- * The Workload API on real sockets: time to the first response, memory of idle sockets and of open streams, and tokens
- * a second from a cache. The clients run in a process of their own, so that the server's memory and core are its own.
+ * The Workload API on real sockets: time to the first response, memory of idle sockets and of open streams, tokens a
+ * second from a cache, and how soon an Envoy has a new SVID. The clients run in a process of their own, so that the server's memory and core are its own.
  */
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -14,8 +14,12 @@ import { rpcClient } from "../src/rpc/client.ts";
 import type { RpcClient } from "../src/rpc/client.ts";
 import { SpiffeWorkloadAPI } from "../src/rpc/gen/spiffe/workload/workload_pb.js";
 import { createEndpoints } from "../src/workload-api/endpoints.ts";
+import { secretDiscovery } from "../src/workload-api/sds.ts";
 import type { JwtSvid } from "../src/workload-api/ports.ts";
 import { testDomain, testWorkload } from "../test/fakes/workload.ts";
+import type { TestDomain, TestWorkload } from "../test/fakes/workload.ts";
+import { envoyNode, sdsClient } from "../test/workload-api/sds-client.ts";
+import type { WholeState } from "../test/workload-api/sds-client.ts";
 import { quantile } from "./median.ts";
 
 /** Pods of a full node. */
@@ -38,7 +42,9 @@ const { method } = SpiffeWorkloadAPI;
 type Task =
   | { readonly kind: "first-responses"; readonly sockets: readonly string[] }
   | { readonly kind: "open-streams"; readonly sockets: readonly string[] }
-  | { readonly kind: "tokens"; readonly sockets: readonly string[] };
+  | { readonly kind: "tokens"; readonly sockets: readonly string[] }
+  | { readonly kind: "secret-streams"; readonly sockets: readonly string[] }
+  | { readonly kind: "secret-arrivals"; readonly sockets: readonly string[] };
 
 /** Runs the benchmark, about 20 s, and gives its lines. */
 export async function run(): Promise<string[]> {
@@ -47,6 +53,7 @@ export async function run(): Promise<string[]> {
   const clients = fork(import.meta.filename, ["clients"], { execArgv: process.execArgv });
   const endpoints = createEndpoints({
     limits: NO_RATE_LIMIT,
+    services: [secretDiscovery({ clock: systemClock(), log: silentLog() })],
     clock: systemClock(),
     log: silentLog(),
   });
@@ -82,6 +89,10 @@ export async function run(): Promise<string[]> {
     const unloaded = memory();
     await ask(clients, { kind: "open-streams", sockets });
     const loaded = memory();
+    await ask(clients, { kind: "secret-streams", sockets });
+    const pushes = await secretPushes(domain, workloads, () =>
+      ask(clients, { kind: "secret-arrivals", sockets }),
+    );
     const { connections, calls: streams } = endpoints.summary();
     const pushed = performance.now();
     for (const workload of workloads) workload.set(domain.state([await domain.svid("/next")]));
@@ -93,12 +104,34 @@ export async function run(): Promise<string[]> {
       `  FetchJWTSVID        ${Math.round(rate)}/s from a cache, ${IN_FLIGHT} in flight; ${cpuPerCall.toFixed(3)} ms of the server's CPU each, ${Math.round(1000 / cpuPerCall)} a core and second`,
       `  open streams        ${streams} on ${connections} connections: ${mib(loaded.heap - unloaded.heap)} MiB of heap, ${mib(loaded.rss - unloaded.rss)} MiB of RSS`,
       `  rotation            of ${SOCKETS} volumes to ${streams} streams: ${spread.toFixed(0)} ms, signing included`,
+      `  SDS push            p50 ${quantile(pushes, 0.5).toFixed(1)} ms, p99 ${quantile(pushes, 0.99).toFixed(1)} ms from a new SVID to an Envoy's stream, ${SOCKETS} at once beside those streams`,
     ];
   } finally {
     clients.disconnect();
     await endpoints.stop();
     rmSync(root, { recursive: true });
   }
+}
+
+/** Renews every workload's SVID; gives the milliseconds until each of the sockets' secret streams has it. */
+async function secretPushes(
+  domain: TestDomain,
+  workloads: readonly TestWorkload[],
+  arrivals: () => Promise<number[]>,
+): Promise<number[]> {
+  const svids = await Promise.all(workloads.map((_, i) => domain.svid(`/renewed-${i}`)));
+  const sent = workloads.map((workload, i) => {
+    const at = epochNow();
+    const svid = svids[i];
+    if (svid) workload.set(domain.state([svid]));
+    return at;
+  });
+  return (await arrivals()).map((at, i) => at - (sent[i] ?? at));
+}
+
+/** Milliseconds since the epoch, comparable between processes. */
+function epochNow(): number {
+  return performance.timeOrigin + performance.now();
 }
 
 interface Memory {
@@ -170,6 +203,13 @@ async function openStreams(sockets: readonly string[]): Promise<number[]> {
   return [opened.length];
 }
 
+async function openSecretStreams(sockets: readonly string[]): Promise<WholeState[]> {
+  const streams = sockets.map((directory) => sdsClient(`${directory}/api.sock`).stream());
+  for (const stream of streams) stream.say({ resourceNames: ["default"], node: envoyNode() });
+  await Promise.all(streams.map((stream) => stream.until(1)));
+  return streams;
+}
+
 async function tokens(sockets: readonly string[]): Promise<number[]> {
   const clients = sockets.slice(0, 8).map(clientOf);
   let calls = 0;
@@ -188,7 +228,18 @@ async function tokens(sockets: readonly string[]): Promise<number[]> {
 }
 
 function serveTasks(): void {
-  const tasks = { "first-responses": firstResponses, "open-streams": openStreams, tokens };
+  let arrivals: Promise<number>[] = [];
+  const tasks = {
+    "first-responses": firstResponses,
+    "open-streams": openStreams,
+    tokens,
+    "secret-streams": async (sockets: readonly string[]) => {
+      const streams = await openSecretStreams(sockets);
+      arrivals = streams.map((stream) => stream.until(2).then(epochNow));
+      return [streams.length];
+    },
+    "secret-arrivals": () => Promise.all(arrivals),
+  };
   process.on("message", (task: Task) => {
     tasks[task.kind](task.sockets).then(
       (answer) => process.send?.(answer),
