@@ -45,6 +45,8 @@ export interface VolumeStore {
   clear(volume: VolumeSpec): Promise<void>;
   /** Remembers a mounted volume with what it shows, without changing it; returns the identity. */
   recall(volume: VolumeSpec, entries: readonly EntryState[]): WorkloadIdentity | undefined;
+  /** Whether the mounted volume was cleared, and so rightly shows no SVID. */
+  isCleared(volume: VolumeSpec): boolean;
   /** Forgets a volume and its state; its mount is the caller's. */
   drop(id: string): Promise<void>;
   /** Ends what runs in the background. */
@@ -89,6 +91,11 @@ export function createVolumeStore(deps: VolumeDeps): VolumeStore {
       const state = { ...volume, entries: entriesOf(identity) };
       records.set(volume.id, { state, notAfter: identity?.svids[0]?.notAfter });
       return identity;
+    },
+    isCleared(volume) {
+      if (records.get(volume.id)?.notAfter !== undefined) return false;
+      const shown = readOrWarn(volume, undefined, log);
+      return shown !== undefined && shown.identity === undefined;
     },
     async drop(id) {
       records.delete(id);

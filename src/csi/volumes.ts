@@ -175,14 +175,15 @@ async function republish(
   call: PublishCall,
 ): Promise<void> {
   const known = store.records.get(volume.id);
+  const mayBeEmpty = volume.optional || store.isCleared(volume);
   if (known === undefined) {
     // Mounted by an agent that ended before it wrote the state, or lost it.
     const identity = store.recall(volume, []);
     await store.show(volume, identity);
     const valid = showsValidSvid(store.records.get(volume.id), clock.now());
-    if (valid || volume.optional) identities().adopt(volume, valid ? identity : undefined);
+    if (valid || mayBeEmpty) identities().adopt(volume, valid ? identity : undefined);
   }
-  if (showsValidSvid(store.records.get(volume.id), clock.now()) || volume.optional) return;
+  if (showsValidSvid(store.records.get(volume.id), clock.now()) || mayBeEmpty) return;
   // An expired volume belongs to a pod that runs: kubelet must not be held up for it.
   const wait = store.records.get(volume.id)?.notAfter === undefined ? "full" : "brief";
   const identity = await attestVolume(

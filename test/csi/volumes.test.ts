@@ -240,6 +240,22 @@ describe("a republish", () => {
     expect(await sandbox.mountPoints()).toEqual([volume.target]);
   });
 
+  test("of a volume that was cleared is done at once, also by another agent", async () => {
+    const volume = newVolume();
+    await publish(volume);
+    await volumes.clear(volume.id);
+    failWith("NO_IDENTITY");
+    await publish(volume);
+    await restart();
+    rmSync(join(sandbox.dir, "volumes"), { recursive: true });
+    await restart();
+    await publish(volume);
+    expect(source.attested).toHaveLength(1);
+    expect(source.adopted.get(volume.id)).toMatchObject({ current: undefined });
+    expect(existsSync(join(volume.target, "tls.key"))).toBe(false);
+    expect(readFile(volume, "ca.crt")).toContain("BEGIN CERTIFICATE");
+  });
+
   test("of an expired SVID fetches a new one without a wait", async () => {
     const volume = newVolume();
     await publish(volume);
