@@ -102,11 +102,20 @@ describe("the agent", () => {
     await expect(strategy({ updateStrategy: { type: "Recreate" } })).rejects.toThrow(/type/);
   });
 
+  it("runs the image's program with less memory than the operator", () => {
+    expect(container.command).toEqual([
+      "node",
+      "--optimize-for-size",
+      "--max-semi-space-size=1",
+      "/app/signet.js",
+    ]);
+  });
+
   it("is told its role, its configuration and its node", () => {
     expect(container.args).toEqual(["agent", "--config", "/etc/signet/config.json"]);
     expect(mountOf("config").mountPath).toBe("/etc/signet/config.json");
     const node = { name: "NODE_NAME", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } };
-    expect(container.env).toEqual([node]);
+    expect(container.env).toEqual([{ name: "MALLOC_ARENA_MAX", value: "1" }, node]);
     expect(container.readinessProbe.httpGet).toEqual({ path: "/readyz", port: "health" });
     expect(container.livenessProbe.httpGet).toEqual({ path: "/healthz", port: "health" });
   });
