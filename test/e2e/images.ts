@@ -36,10 +36,23 @@ const WORKLOAD: ImageSource = {
   inputs: ["test/e2e/workload"],
 };
 
+const SERVERS: ImageSource = {
+  name: "signet-servers",
+  dockerfile: "test/e2e/servers/Dockerfile",
+  context: "test/e2e/servers",
+  inputs: ["test/e2e/servers"],
+};
+
 /** The images on the cluster's nodes, by reference. */
 export interface Images {
   readonly signet: string;
   readonly workload: string;
+}
+
+/** Those of the end-to-end tests. */
+export interface TestImages extends Images {
+  /** nginx and PostgreSQL. */
+  readonly servers: string;
 }
 
 /** Builds Signet's image and the workloads' and loads them; an image whose inputs did not change is reused. */
@@ -48,6 +61,18 @@ export async function loadImages(cluster: Cluster, log: (line: string) => void):
   const workload = await ensureImage(cluster, WORKLOAD, log);
   await cluster.loadImage(signet, workload);
   return { signet, workload };
+}
+
+/** Like {@link loadImages}, with what the tests need beyond the demo. */
+export async function loadTestImages(
+  cluster: Cluster,
+  log: (line: string) => void,
+): Promise<TestImages> {
+  const signet = await ensureImage(cluster, SIGNET, log);
+  const workload = await ensureImage(cluster, WORKLOAD, log);
+  const servers = await ensureImage(cluster, SERVERS, log);
+  await cluster.loadImage(signet, workload, servers);
+  return { signet, workload, servers };
 }
 
 async function ensureImage(

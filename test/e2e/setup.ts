@@ -2,15 +2,15 @@ import type { TestProject } from "vitest/node";
 import { attachCluster, upCluster } from "./cluster/cluster.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import { waitFor } from "./cluster/exec.ts";
-import { loadImages } from "./images.ts";
-import type { Images } from "./images.ts";
+import { loadTestImages } from "./images.ts";
+import type { TestImages } from "./images.ts";
 import { installSignet, uninstallSignet } from "./install.ts";
 import { buildPlugin } from "./plugin-folder.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
     clusterName: string;
-    images: Images;
+    images: TestImages;
     /** Folder that holds `kubectl-signet`. */
     pluginFolder: string;
   }
@@ -24,7 +24,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const clusterName = process.env["SIGNET_CLUSTER"] ?? "signet";
   const found = await attachCluster(clusterName);
   const cluster = await upCluster({ name: clusterName, log });
-  const images = await loadImages(cluster, log);
+  const images = await loadTestImages(cluster, log);
   const plugin = await buildPlugin();
   log("installing the chart");
   await installSignet(cluster, images);

@@ -2,7 +2,7 @@ import { inject } from "vitest";
 import { attachCluster } from "./cluster/cluster.ts";
 import type { Cluster, RunResult } from "./cluster/cluster.ts";
 import { waitFor } from "./cluster/exec.ts";
-import type { Images } from "./images.ts";
+import type { TestImages } from "./images.ts";
 import { NAMESPACE, TRUST_DOMAIN } from "./install.ts";
 
 export { NAMESPACE, TRUST_DOMAIN } from "./install.ts";
@@ -27,7 +27,7 @@ export interface PodOptions {
 /** What the suite works with: the cluster that the global setup made, with Signet installed in it. */
 export interface World {
   readonly cluster: Cluster;
-  readonly images: Images;
+  readonly images: TestImages;
   /** Applies objects (or YAML); returns what kubectl said. */
   apply(...objects: Json[]): Promise<string>;
   get(kind: string, name: string, namespace?: string): Promise<Json>;

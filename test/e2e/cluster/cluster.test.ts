@@ -150,19 +150,28 @@ describe("the pods' network", () => {
 describe("readiness", () => {
   const start = Date.parse("2026-01-01T00:00:10Z");
 
-  it("does not believe a lease from before the nodes' start", () => {
-    expect(renewed(leases("2026-01-01T00:00:09.999999Z"), ["a"], start)).toBe(false);
-    expect(renewed(leases("2026-01-01T00:00:11.000000Z"), ["a"], start)).toBe(true);
-    expect(renewed(leases("2026-01-01T00:00:11.000000Z"), ["a", "b"], start)).toBe(false);
+  it("does not believe a lease from before its node's start, or an old one", () => {
+    const since = new Map([["a", start]]);
+    expect(renewed(leases("2026-01-01T00:00:09.999999Z"), since, 0)).toBe(false);
+    expect(renewed(leases("2026-01-01T00:00:11.000000Z"), since, 0)).toBe(true);
+    expect(renewed(leases("2026-01-01T00:00:11.000000Z"), since, start + 2000)).toBe(false);
+    const both = new Map([...since, ["b", start] as const]);
+    expect(renewed(leases("2026-01-01T00:00:11.000000Z"), both, 0)).toBe(false);
   });
 
-  it("counts only pods whose containers started after the nodes", () => {
+  it("counts only pods whose containers started after their node", () => {
     const items = [
-      podStarted("2026-01-01T00:00:09Z"),
-      podStarted("2026-01-01T00:00:10Z"),
-      podStarted("2026-01-01T00:00:12Z"),
+      podStarted("a", "2026-01-01T00:00:09Z"),
+      podStarted("a", "2026-01-01T00:00:10Z"),
+      podStarted("a", "2026-01-01T00:00:12Z"),
+      podStarted("b", "2026-01-01T00:00:09Z"),
+      podStarted("gone", "2026-01-01T00:00:12Z"),
     ];
-    expect(podsReady(JSON.stringify({ items }), "kube-proxy", start + 700)).toBe(2);
+    const since = new Map([
+      ["a", start + 700],
+      ["b", start - 5000],
+    ]);
+    expect(podsReady(JSON.stringify({ items }), "kube-proxy", since)).toBe(3);
   });
 
   it("needs every node to be there and Ready", () => {
@@ -252,9 +261,10 @@ function leases(renewTime: string): string {
   return JSON.stringify({ items: [{ metadata: { name: "a" }, spec: { renewTime } }] });
 }
 
-function podStarted(startedAt: string): object {
+function podStarted(nodeName: string, startedAt: string): object {
   return {
     metadata: { name: startedAt, labels: { "k8s-app": "kube-proxy" } },
+    spec: { nodeName },
     status: {
       conditions: [{ type: "Ready", status: "True" }],
       containerStatuses: [{ state: { running: { startedAt } } }],

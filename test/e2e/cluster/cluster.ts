@@ -49,6 +49,8 @@ export interface Cluster {
   kill(node: string, component: Component): Promise<void>;
   /** Restarts a part of a node in an orderly way. */
   restart(node: string, component: Component): Promise<void>;
+  /** Restarts a node as a whole: its processes and all mounts are gone, its disk stays. */
+  reboot(node: string): Promise<void>;
   /** Signals (SIGKILL unless told) the first process of a pod's container. */
   killContainer(target: ContainerTarget): Promise<void>;
   /** Deletes the cluster. */
@@ -213,12 +215,8 @@ async function settle(shop: Workshop, record: ClusterRecord, timeoutMs: number):
     await connectPods(engine, nodes);
   }
   const started = await docker(engine, ["inspect", "-f", "{{.State.StartedAt}}", ...record.nodes]);
-  const since = Math.max(
-    ...started
-      .trim()
-      .split("\n")
-      .map((time) => Date.parse(time)),
-  );
+  const times = started.trim().split("\n");
+  const since = new Map(record.nodes.map((node, n) => [node, Date.parse(times[n] ?? "")]));
   await waitReady(get, record.nodes, { since, timeoutMs });
 }
 

@@ -1,10 +1,11 @@
 import { join } from "node:path";
 import type { Cluster } from "./cluster.ts";
-import { tryDocker } from "./docker.ts";
-import { must, run } from "./exec.ts";
+import { docker, tryDocker } from "./docker.ts";
+import { must, run, waitFor } from "./exec.ts";
 import type { ExecOptions } from "./exec.ts";
 import { killComponent, restartComponent, signalContainer } from "./faults.ts";
 import { loadImages } from "./images.ts";
+import { connectPods, nodeAddresses } from "./network.ts";
 import { clusterFolder } from "./record.ts";
 import type { ClusterRecord } from "./record.ts";
 import type { Workshop } from "./steps.ts";
@@ -58,6 +59,15 @@ export function clusterHandle(
     },
     kill: (node, component) => killComponent(cluster, node, component),
     restart: (node, component) => restartComponent(cluster, node, component),
+    async reboot(node) {
+      await docker(engine, ["restart", "--time", "1", node]);
+      // What connects the pods of a node made here does not outlive it.
+      if (!record.tools.made) return;
+      const nodes = await waitFor("the nodes' pod ranges", 60_000, async () =>
+        nodeAddresses(await cluster.kubectl(["get", "nodes", "-o", "json"])),
+      );
+      await connectPods(engine, nodes);
+    },
     killContainer: (target) => signalContainer(cluster, target),
     down,
   };

@@ -7,12 +7,12 @@ const leaseAgeMs = 40_000;
 
 /**
  * Waits until nodes, CoreDNS and kube-proxy are ready, and not only by what the API remembers of them:
- * `since` (ms since epoch) is when the nodes started, their pods must have started later.
+ * `since` tells when each node started (ms since epoch), what runs on it must have started later.
  */
 export async function waitReady(
   get: Get,
   nodes: readonly string[],
-  limits: { readonly since: number; readonly timeoutMs: number },
+  limits: { readonly since: ReadonlyMap<string, number>; readonly timeoutMs: number },
 ): Promise<void> {
   const deadline = Date.now() + limits.timeoutMs;
   const until = (what: string, check: () => Promise<boolean>): Promise<boolean> => {
@@ -22,7 +22,7 @@ export async function waitReady(
   await until("the API server", async () => (await get(["--raw", "/readyz"])) === "ok");
   await until(`the kubelets of ${nodes.join(", ")}`, async () => {
     const leases = await get(["leases", "-n", "kube-node-lease", "-o", "json"]);
-    return renewed(leases, nodes, Math.max(limits.since, Date.now() - leaseAgeMs));
+    return renewed(leases, limits.since, Date.now() - leaseAgeMs);
   });
   await until(`nodes ${nodes.join(", ")} to be Ready`, async () => {
     return nodesReady(await get(["nodes", "-o", "json"]), nodes);
@@ -43,26 +43,30 @@ export function nodesReady(json: string, names: readonly string[]): boolean {
   });
 }
 
-/** How many Ready pods with that `k8s-app` label have containers started after `since`, from `kubectl get pods -o json`. */
-export function podsReady(json: string, app: string, since: number): number {
-  const items = (JSON.parse(json) as List<Conditioned>).items;
-  // The API gives whole seconds.
-  const second = Math.floor(since / 1000) * 1000;
+/** How many Ready pods with that `k8s-app` label have containers started after their node, from `kubectl get pods -o json`. */
+export function podsReady(json: string, app: string, since: ReadonlyMap<string, number>): number {
+  const items = (JSON.parse(json) as List<Pod>).items;
   const ready = items.filter((pod) => {
     const containers = pod.status.containerStatuses ?? [];
     const times = containers.map(({ state }) => Date.parse(state?.running?.startedAt ?? ""));
+    // The API gives whole seconds.
+    const second = Math.floor((since.get(pod.spec.nodeName ?? "") ?? Infinity) / 1000) * 1000;
     const isOurs = pod.metadata.labels?.["k8s-app"] === app;
     return isOurs && isReady(pod) && times.length > 0 && times.every((time) => time >= second);
   });
   return ready.length;
 }
 
-/** Whether the leases of all named nodes were renewed after `since`, from `kubectl get leases -o json`. */
-export function renewed(json: string, names: readonly string[], since: number): boolean {
+/** Whether the lease of each node was renewed after its start and after `youngest`, from `kubectl get leases -o json`. */
+export function renewed(
+  json: string,
+  since: ReadonlyMap<string, number>,
+  youngest: number,
+): boolean {
   const items = (JSON.parse(json) as List<Lease>).items;
-  return names.every((name) => {
+  return [...since].every(([name, start]) => {
     const lease = items.find((item) => item.metadata.name === name);
-    return Date.parse(lease?.spec.renewTime ?? "") >= since;
+    return Date.parse(lease?.spec.renewTime ?? "") >= Math.max(start, youngest);
   });
 }
 
@@ -84,6 +88,12 @@ interface Conditioned {
   readonly metadata: Metadata;
   readonly status: {
     readonly conditions?: readonly { type: string; status: string }[];
+  };
+}
+
+interface Pod extends Conditioned {
+  readonly spec: { readonly nodeName?: string };
+  readonly status: Conditioned["status"] & {
     readonly containerStatuses?: readonly { state?: { running?: { startedAt?: string } } }[];
   };
 }

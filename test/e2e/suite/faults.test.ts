@@ -5,6 +5,7 @@ import {
   clusterSpiffeId,
   NAMESPACE,
   expectedId,
+  isReady,
   openWorld,
   signetPods,
   workloadPod,
@@ -105,9 +106,14 @@ describe("kill -9", () => {
   });
 
   it("of the leader hands its work to another, and the statuses are right again", async () => {
-    const before = await world.until("a leader", async () => (await holder()) || undefined);
+    const podOf = (identity: string): string => identity.slice(0, identity.lastIndexOf("_"));
+    const before = await world.until("a leader that runs", async () => {
+      const identity = await holder();
+      const pod = identity === "" ? {} : await world.get("pod", podOf(identity), NAMESPACE);
+      return isReady(pod) ? identity : undefined;
+    });
     const since = Date.now();
-    await killed(before.slice(0, before.lastIndexOf("_")));
+    await killed(podOf(before));
     await newPodStarts("after-leader", undefined, since);
     await world.until(
       "another leader",
@@ -184,6 +190,34 @@ describe("a kubelet", () => {
       newPodStarts("after-restart", restartedNode, since),
     ]);
     expect(await violationsUntilRotation(since)).toEqual([]);
+  });
+});
+
+describe("a node", () => {
+  it("that restarts gives its pods volumes again, though every mount is gone", async () => {
+    const [, node = ""] = nodes;
+    const before = await world.get("pod", witness(1), NS);
+    expect((await volumesOn(world, node)).mounted).toContain(before.metadata.uid);
+    const since = Date.now();
+    await world.cluster.reboot(node);
+    report("node up", since);
+    await world.until(
+      "the witness to run again",
+      async () => {
+        const { status } = await world.get("pod", witness(1), NS);
+        const [container] = status.containerStatuses;
+        return container.restartCount > 0 && container.ready ? true : undefined;
+      },
+      150_000,
+    );
+    report("pod of before Ready", since);
+    await newPodStarts("after-reboot", node, since);
+    const { metadata } = await world.get("pod", witness(1), NS);
+    expect(metadata.uid).toBe(before.metadata.uid);
+    const { violations } = await rotatedSince(world, { namespace: NS, pod: witness(1) }, since);
+    expect(violations).toEqual([]);
+    const other = await rotatedSince(world, { namespace: NS, pod: witness(0) }, since);
+    expect(other.violations).toEqual([]);
   });
 });
 

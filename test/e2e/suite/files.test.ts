@@ -235,8 +235,11 @@ function expectDefaultFiles(files: Record<string, string>): void {
     spiffe_sequence: expect.any(Number),
     spiffe_refresh_hint: expect.any(Number),
   });
-  expect(keys.every((jwk: Json) => jwk.use === "x509-svid" && jwk.kty === "EC")).toBe(true);
-  const inDocument = keys.map((jwk: Json) => jwk.x5c[0]);
+  const of = (use: string): Json[] => keys.filter((jwk: Json) => jwk.use === use);
+  expect(keys).toHaveLength(of("x509-svid").length + of("jwt-svid").length);
+  expect(keys.every((jwk: Json) => jwk.kty === "EC" && jwk.d === undefined)).toBe(true);
+  expect(of("jwt-svid").map((jwk) => typeof jwk.kid)).toContain("string");
+  const inDocument = of("x509-svid").map((jwk) => jwk.x5c[0]);
   const inPem = bundle.split("-----END CERTIFICATE-----\n").slice(0, -1);
   expect(inDocument).toEqual(inPem.map((pem) => pem.replace(/^.*\n/, "").replaceAll("\n", "")));
 }

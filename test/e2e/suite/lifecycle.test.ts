@@ -57,10 +57,11 @@ function longLived(spec: Json = {}): Json {
   });
 }
 
-/** The authorities of the CA Secret's journal. */
-async function authorities(): Promise<Json[]> {
+/** The authorities of one kind in the CA Secret's journal. */
+async function authorities(kind = "x509"): Promise<Json[]> {
   const secret = await world.get("secret", "signet-ca", NAMESPACE);
-  return JSON.parse(Buffer.from(secret.data["journal.json"], "base64").toString()).authorities;
+  const journal = JSON.parse(Buffer.from(secret.data["journal.json"], "base64").toString());
+  return journal.authorities.filter((authority: Json) => authority.kind === kind);
 }
 
 async function published(): Promise<string> {
@@ -97,6 +98,7 @@ it("two replicas that are installed at once make one CA, and both serve it", asy
   const [authority, ...others] = await authorities();
   expect(others).toEqual([]);
   expect(authority.status).toBe("active");
+  expect((await authorities("jwt")).map(({ status }) => status)).toEqual(["active"]);
   const root = new X509Certificate(authority.certificate);
   expect(await published()).toBe(root.fingerprint256);
   const operators = await signetPods(world, "operator");

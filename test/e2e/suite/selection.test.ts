@@ -137,7 +137,8 @@ describe.concurrent("an identity", () => {
 
   it("that is optional does not hold up the start, and comes later", async () => {
     await world.ready(NS, "optional");
-    expect((await inVolume("optional", "ls -A")).stdout).toBe("");
+    const sockets = "api.sock\nsocket\nspire-agent.sock\n";
+    expect((await inVolume("optional", "ls -A")).stdout).toBe(sockets);
     await applyIds(id("optional"));
     await becomes("optional", uri("optional"));
   });
