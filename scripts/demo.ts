@@ -59,6 +59,11 @@ async function showSvid(cluster: Cluster): Promise<void> {
 
 async function showCalls(cluster: Cluster): Promise<void> {
   title("mTLS: the tool lets in one SPIFFE ID, and turns another away");
+  // A pod that is Ready may not be behind its Service yet.
+  await waitFor("the tool's Service", 60_000, async () => {
+    const { code } = await cluster.tryKubectl(exec("researcher", "node", ...call()));
+    return code === 0 ? true : undefined;
+  });
   await show(cluster, exec("researcher", "node", ...call()));
   const refused = await cluster.tryKubectl(exec("intruder", "node", ...call()));
   say(`$ kubectl ${exec("intruder", "node", ...call()).join(" ")}`);

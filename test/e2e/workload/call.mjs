@@ -28,7 +28,10 @@ socket.once("secureConnect", () => {
   console.log(`connected to ${expected}`);
   ask();
 });
-createInterface({ input: socket }).on("line", (line) => {
+const lines = createInterface({ input: socket });
+// It passes on the errors of its socket, which are told below.
+lines.on("error", () => undefined);
+lines.on("line", (line) => {
   say(`${line}, own SVID ${serialOf(readIdentity().cert)}`);
   if (line.startsWith("refused")) process.exit(3);
   if (Date.now() >= end) {
