@@ -391,7 +391,8 @@ describe("a proxy", () => {
       expect((await ask(both.ports.right)).status).toBe(503);
       const took = [await renew(both.client, domain), await renew(both.server, domain)];
       expect(await ask(both.ports.right)).toEqual({ status: 200, body: HELLO });
-      expect(Math.max(...took)).toBeLessThan(1000);
+      // With its own back-off Envoy would take 22 s and more.
+      expect(Math.max(...took)).toBeLessThan(10_000);
     },
   );
 
