@@ -1,5 +1,5 @@
-import { createPublicKey } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { createPublicKey, X509Certificate } from "node:crypto";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { createLocalJWKSet, decodeJwt, jwtVerify } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -17,6 +17,7 @@ import type { Json, World } from "../world.ts";
 
 /** What pods ask for by annotations: every layout, tokens, foreign bundles, notices; and what goes with an identity. */
 const NS = "e2e-delivery";
+const SECOND = "e2e-delivery-second";
 const PARTNER = "partner.example";
 const PASSWORD = "in-the-cluster";
 const READ_MS = 1_800_000;
@@ -25,19 +26,32 @@ let grpcurl: Program;
 let rich: PodFolder;
 let kept: PodFolder;
 let cleared: PodFolder;
+let twofold: PodFolder;
 
 beforeAll(async () => {
   world = await openWorld();
   await world.namespace(NS);
   const [node = ""] = world.cluster.workers;
   const pod = (name: string, annotations: Record<string, string>, spec: Json = {}): Json =>
-    workloadPod(world, { name, namespace: NS, node, annotations, spec });
+    workloadPod(world, { name, namespace: NS, node, annotations, spec, labels: { name } });
   const listener = {
     containers: [{ name: "main", image: world.images.workload, args: ["/workload/listen.mjs"] }],
   };
   await world.cluster.kubectl(["apply", "-f", "-"], { input: await manifest(world, "federation") });
   await world.apply(
     identities(),
+    clusterSpiffeId(SECOND, NS, {
+      spiffeIDTemplate: "spiffe://{{ .TrustDomain }}/second",
+      podSelector: { matchLabels: { name: "twofold" } },
+      hint: "second",
+      ttl: "40s",
+    }),
+    pod("twofold", {
+      "signet.dev/key-type": "rsa-2048",
+      "signet.dev/key-format": "pkcs1",
+      "signet.dev/uid": "4711",
+      "signet.dev/file-mode": "0440",
+    }),
     pod(
       "rich",
       {
@@ -54,20 +68,22 @@ beforeAll(async () => {
     pod("cleared", { "signet.dev/on-removal": "remove", "signet.dev/jwt-audiences": "db" }),
   );
   grpcurl = await build.grpcurl(workshop(console.log));
-  const pods = await Promise.all(["rich", "kept", "cleared"].map((name) => world.ready(NS, name)));
-  [rich, kept, cleared] = (await Promise.all(pods.map((each) => openPodFolder(world, each)))) as [
-    PodFolder,
-    PodFolder,
-    PodFolder,
-  ];
+  const open = async (name: string): Promise<PodFolder> =>
+    openPodFolder(world, await world.ready(NS, name));
+  [rich, kept, cleared, twofold] = await Promise.all([
+    open("rich"),
+    open("kept"),
+    open("cleared"),
+    open("twofold"),
+  ]);
 }, READ_MS);
 
 afterAll(async () => {
-  for (const folder of [rich, kept, cleared]) folder?.forget();
+  for (const folder of [rich, kept, cleared, twofold]) folder?.forget();
   for (const name of ["partner", "other"]) {
     await world.remove("clusterfederatedtrustdomain", name);
   }
-  await tidy(world, { namespaces: [NS], clusterSpiffeIds: [NS] });
+  await tidy(world, { namespaces: [NS], clusterSpiffeIds: [NS, SECOND] });
 });
 
 describe("JWT-SVIDs as files", () => {
@@ -103,6 +119,31 @@ describe("layouts", () => {
     expect(createPublicKey(read(rich, "tls.crt")).export({ type: "spki", format: "pem" })).toBe(
       createPublicKey(key).export({ type: "spki", format: "pem" }),
     );
+  });
+
+  it("give a key of the type, and files with the modes and the owner, asked for", () => {
+    const key = read(twofold, "tls.key");
+    expect(key).toMatch(/^-----BEGIN RSA PRIVATE KEY-----/);
+    expect(createPublicKey(key).asymmetricKeyDetails?.modulusLength).toBe(2048);
+    const permissions = (name: string): number[] => {
+      const { uid, mode } = statSync(join(twofold.path, name));
+      return [uid, mode & 0o777];
+    };
+    expect(permissions("tls.key")).toEqual([4711, 0o400]);
+    expect(permissions("tls.crt")).toEqual([4711, 0o440]);
+  });
+
+  it("give a further SVID with the name of its hint, and the same key", async () => {
+    const folder = "svids/second";
+    const leaf = new X509Certificate(read(twofold, `${folder}/tls.crt`));
+    expect(leaf.subjectAltName).toBe(`URI:${id("second")}`);
+    expect(read(twofold, `${folder}/tls.key`)).toBe(read(twofold, "tls.key"));
+    const { svids } = lastMessage((await ask("FetchX509SVID", twofold, 2)).stdout);
+    const told = svids.map(({ spiffeId, hint = "" }: Json) => [spiffeId, hint]);
+    expect(told.toSorted()).toEqual([
+      [id("second"), "second"],
+      [id("twofold"), ""],
+    ]);
   });
 
   it("give keystores and truststores that Java's keytool reads", async () => {
