@@ -1,3 +1,4 @@
+import { unlessAborted } from "../core/abort.ts";
 import { backoffDelay } from "../core/backoff.ts";
 import type { Clock } from "../core/clock.ts";
 import { isSignetError, SignetError } from "../core/errors.ts";
@@ -70,12 +71,12 @@ export function jwtCache(options: JwtCacheOptions): JwtCache {
       }
       if (!living) count("miss");
       const flight = inFlight(options, { pod, podUid, key, question, limits, grant });
-      if (!living) return await unlessAborted(flight, signal);
-      const fresh = await unlessAborted(freshSoon(flight, clock), signal);
+      if (!living) return await unlessAborted(flight, signal, hasGone);
+      const fresh = await unlessAborted(freshSoon(flight, clock), signal, hasGone);
       if (fresh) return fresh;
       // It may have ended while new ones were awaited.
       const still = recall(pod, key, { grant: grant(), now: clock.now() });
-      if (!still) return await unlessAborted(flight, signal);
+      if (!still) return await unlessAborted(flight, signal, hasGone);
       count("stale");
       return still.tokens;
     },
@@ -161,14 +162,6 @@ async function freshSoon(
   }
 }
 
-async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
-  const gone = Promise.withResolvers<never>();
-  const leave = (): void => gone.reject(new SignetError("CANCELLED", "the caller has gone"));
-  if (signal.aborted) leave();
-  signal.addEventListener("abort", leave, { once: true });
-  try {
-    return await Promise.race([answer, gone.promise]);
-  } finally {
-    signal.removeEventListener("abort", leave);
-  }
+function hasGone(): SignetError {
+  return new SignetError("CANCELLED", "the caller has gone");
 }

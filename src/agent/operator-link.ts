@@ -1,4 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { unlessAborted } from "../core/abort.ts";
 import { backoffDelay } from "../core/backoff.ts";
 import type { Clock } from "../core/clock.ts";
 import { errorMessage, isSignetError, SignetError } from "../core/errors.ts";
@@ -209,11 +210,5 @@ function tooLate(cause: unknown): SignetError {
 }
 
 function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return promise;
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(cancelled(signal.reason));
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort, { once: true });
-    void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
+  return signal ? unlessAborted(promise, signal, () => cancelled(signal.reason)) : promise;
 }

@@ -1,3 +1,4 @@
+import { unlessAborted } from "../core/abort.ts";
 import type { Clock } from "../core/clock.ts";
 import { errorMessage, isSignetError, SignetError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
@@ -42,7 +43,7 @@ export async function attestVolume(
   try {
     const until = noWait ? Math.min(deadline, clock.now() + BRIEF_MS) : deadline;
     const answer = identities().attest(volume, podToken, { deadline: until, noWait, signal });
-    return await unlessAborted(answer, signal);
+    return await unlessAborted(answer, signal, () => abortError(signal));
   } catch (error) {
     // Why the wait was ended says more than how the source took it.
     if (signal.aborted) throw abortError(signal);
@@ -63,16 +64,4 @@ const NOT_NOW = ["NO_IDENTITY", "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EX
 export function abortError({ reason }: AbortSignal): SignetError {
   if (isSignetError(reason)) return reason;
   return new SignetError("CANCELLED", "the caller no longer waits", { cause: reason });
-}
-
-/** An abort ends the wait at once, also when the source is slow to notice. */
-async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = (): void => reject(abortError(signal));
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([answer, aborted]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
 }
