@@ -1,11 +1,10 @@
 import { errorMessage, SignetError } from "../core/errors.ts";
 import type { PodObject } from "../registration/objects.ts";
 import { topOwner } from "../registration/owner.ts";
+import { REGISTERED_CLAIMS } from "../spiffe/jwt-svid.ts";
 import { compileTemplate } from "../template/template.ts";
 import type { Template } from "../template/template.ts";
 
-/** RFC 7519 §4.1: these have their meaning, and the CA sets them. */
-const REGISTERED_CLAIMS = new Set(["iss", "sub", "aud", "exp", "nbf", "iat", "jti"]);
 const MAX_CLAIMS = 16;
 const CLAIM_NAME = /^[\x21-\x7e]{1,128}$/;
 const LIMITS = { templateBytes: 1024, outputBytes: 1024, workBytes: 65_536, steps: 1000 };

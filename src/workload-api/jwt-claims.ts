@@ -1,5 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { SignetError } from "../core/errors.ts";
+import { REGISTERED_CLAIMS } from "../spiffe/jwt-svid.ts";
 
 /** The claims of a token as they were written. */
 export type Claims = JsonObject;
@@ -8,8 +9,6 @@ export type Claims = JsonObject;
 const CLOCK_SKEW_S = 60;
 /** Readers of claims nest no deeper: a common limit of protobuf parsers is 100 messages. */
 const MAX_DEPTH = 32;
-/** RFC 7519 §4.1. All others are private to the trust domain that issued the token. */
-const REGISTERED = new Set(["iss", "sub", "aud", "exp", "nbf", "iat", "jti"]);
 
 /** The payload of a compact JWS as claims, not verified. Throws INVALID_ARGUMENT. */
 export function parseClaims(token: string): Claims {
@@ -55,7 +54,7 @@ export function checkClaims(
  */
 export function toldClaims(claims: Claims, { foreign }: { readonly foreign: boolean }): Claims {
   const told = foreign
-    ? Object.fromEntries(Object.entries(claims).filter(([name]) => REGISTERED.has(name)))
+    ? Object.fromEntries(Object.entries(claims).filter(([name]) => REGISTERED_CLAIMS.has(name)))
     : claims;
   return { ...told, aud: audiencesOf(claims) };
 }

@@ -3,6 +3,7 @@ import { SignetError } from "../core/errors.ts";
 import type { SpiffeWorkloadAPI } from "../rpc/gen/spiffe/workload/workload_pb.js";
 import type { CallContext, Handlers, Send } from "../rpc/server.ts";
 import { parseSpiffeId } from "../spiffe/id.ts";
+import { MAX_AUDIENCE_BYTES, MAX_AUDIENCES } from "../spiffe/jwt-svid.ts";
 import type { CallGate } from "./call-gate.ts";
 import { entitled, noIdentity, toldFailure } from "./entitlement.ts";
 import { responseHints } from "./hints.ts";
@@ -15,9 +16,6 @@ import { streamStates } from "./state-stream.ts";
 
 /** Workload Endpoint §3: without it a request may come from a program that was talked into sending it. */
 const SECURITY_HEADER = "workload.spiffe.io";
-/** More audiences in one token than anything needs. */
-const MAX_AUDIENCES = 64;
-const MAX_AUDIENCE_BYTES = 2048;
 
 export interface WorkloadApiDeps {
   readonly source: WorkloadSource;
