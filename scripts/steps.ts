@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 
 import { workshop } from "../test/e2e/cluster/cluster.ts";
 import { prepareTestPrograms } from "../test/e2e/cluster/preparation.ts";
@@ -18,6 +18,8 @@ export async function bringPrograms(): Promise<void> {
 export interface Tally {
   readonly passed: number;
   readonly failed: number;
+  /** What failed, each with the first lines of why: the last thing a reader of a log sees. */
+  readonly failures: readonly string[];
 }
 
 /** Runs a program of node_modules or node itself with its output shown; resolves with its exit code. */
@@ -41,8 +43,7 @@ export async function check(
   args: readonly string[],
 ): Promise<Tally> {
   const ok = (await timed(name, () => run(command, args))) === 0;
-  if (!ok) console.error(`FAILED: ${name}`);
-  return { passed: Number(ok), failed: Number(!ok) };
+  return { passed: Number(ok), failed: Number(!ok), failures: ok ? [] : [name] };
 }
 
 /** A vitest project; counts its tests, and one failure when it ends badly without a failed test. */
@@ -56,9 +57,9 @@ export async function suite(project: string, args: readonly string[] = []): Prom
         ...[`--outputFile.json=${report}`, ...args],
       ]),
     );
-    const counted = await readReport(report);
-    const { passed, failed } = counted ?? { passed: 0, failed: 0 };
-    return { passed, failed: failed === 0 && (code !== 0 || passed === 0) ? 1 : failed };
+    const tally = await readReport(report);
+    if (tally.failed > 0 || (code === 0 && tally.passed > 0)) return tally;
+    return add(tally, { passed: 0, failed: 1, failures: [`${project} tests: exit code ${code}`] });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -75,8 +76,9 @@ export async function staticChecks(): Promise<Tally> {
   );
 }
 
-/** Prints the closing line and sets the exit code. */
+/** Prints what failed and the closing line, and sets the exit code. */
 export function close(tally: Tally): void {
+  for (const failure of tally.failures) console.error(`FAILED: ${failure}`);
   console.log(`${tally.passed} passed, ${tally.failed} failed`);
   process.exitCode = tally.failed === 0 ? 0 : 1;
 }
@@ -85,24 +87,50 @@ export function add(...tallies: readonly Tally[]): Tally {
   return {
     passed: tallies.reduce((sum, tally) => sum + tally.passed, 0),
     failed: tallies.reduce((sum, tally) => sum + tally.failed, 0),
+    failures: tallies.flatMap((tally) => tally.failures),
   };
 }
 
-async function readReport(path: string): Promise<Tally | undefined> {
+interface Report {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly status: string;
+    readonly message: string;
+    readonly assertionResults: readonly {
+      readonly fullName: string;
+      readonly status: string;
+      readonly failureMessages: readonly string[];
+    }[];
+  }[];
+}
+
+async function readReport(path: string): Promise<Tally> {
+  let report: Report;
   try {
-    const report = JSON.parse(await readFile(path, "utf8")) as {
-      numPassedTests: number;
-      numFailedTests: number;
-      testResults: { status: string; assertionResults: unknown[] }[];
-    };
-    // A file that cannot be loaded has no tests, but it is a failure all the same.
-    const broken = report.testResults.filter(
-      ({ status, assertionResults }) => status === "failed" && assertionResults.length === 0,
-    ).length;
-    return { passed: report.numPassedTests, failed: report.numFailedTests + broken };
+    report = JSON.parse(await readFile(path, "utf8")) as Report;
   } catch {
-    return undefined;
+    return add();
   }
+  const failed = report.testResults.filter(({ status }) => status === "failed");
+  // A file that cannot be loaded has no tests, but it is a failure all the same.
+  const broken = failed.filter(({ assertionResults }) => assertionResults.length === 0);
+  const tests = failed.flatMap(({ name, assertionResults }) =>
+    assertionResults
+      .filter(({ status }) => status === "failed")
+      .map((test) => describeFailure(name, test.fullName, test.failureMessages.join("\n"))),
+  );
+  return {
+    passed: report.numPassedTests,
+    failed: report.numFailedTests + broken.length,
+    failures: [...tests, ...broken.map(({ name, message }) => describeFailure(name, "", message))],
+  };
+}
+
+function describeFailure(file: string, test: string, message: string): string {
+  const why = message.split("\n").slice(0, 12).join("\n  ");
+  return `${relative(root, file)} ${test}\n  ${why}`;
 }
 
 async function timed<T>(name: string, act: () => Promise<T>): Promise<T> {
