@@ -22,6 +22,11 @@ export interface DeltaSubscription {
   readonly validator: CertificateValidator;
   /** Name → version that was told last. */
   readonly held: ReadonlyMap<string, string>;
+  /**
+   * Told once and no longer asked for by name: a client that reads of them only after it asked for everything again takes
+   * them for its own, and must be told when they are gone.
+   */
+  readonly left: ReadonlySet<string>;
   /** The number of responses so far, which is the last one's nonce. */
   readonly sent: number;
   /** The client refused the last response. */
@@ -42,12 +47,14 @@ export function takeDeltaRequest(
   const { node, resourceNamesSubscribe: more, resourceNamesUnsubscribe: less } = request;
   const left = known.names.filter((name) => !less.includes(name));
   const names = checkNames([...left, ...more]);
+  const held = stillHeld(known.held, names, [...less, ...more]);
   const subscription: DeltaSubscription = {
     ...known,
     names,
+    held,
+    left: leftBehind(known, names, held),
     // Clients may name themselves in the first request of a stream only.
     validator: node === undefined ? known.validator : validatorFor(node, validatorDisabled),
-    held: stillHeld(known.held, names, [...less, ...more]),
   };
   const { errorDetail, responseNonce } = request;
   const refused = errorDetail !== undefined && responseNonce === `${known.sent}`;
@@ -59,7 +66,8 @@ function begin(request: DeltaDiscoveryRequest, validatorDisabled: boolean): Delt
   const { node, resourceNamesSubscribe: asked } = request;
   const names = checkNames(asked.length === 0 ? [ALL_NAMES] : asked);
   const validator = validatorFor(node, validatorDisabled);
-  return { names, validator, held: heldBefore(request, names), sent: 0, rejected: false };
+  const held = heldBefore(request, names);
+  return { names, validator, held, left: new Set(), sent: 0, rejected: false };
 }
 
 /** What the client holds from an earlier stream of what it asks for. */
@@ -85,19 +93,32 @@ function stillHeld(
   return new Map([...held].filter(([name]) => !again.has(name) && (all || names.includes(name))));
 }
 
+/** What the client was told to exist, beyond what it holds or asks for by name now. */
+function leftBehind(
+  known: DeltaSubscription,
+  names: readonly string[],
+  held: ReadonlyMap<string, string>,
+): Set<string> {
+  const present = [...known.held].filter(([, version]) => version !== ABSENT);
+  const told = [...known.left, ...present.map(([name]) => name)];
+  return new Set(told.filter((name) => !held.has(name) && !names.includes(name)));
+}
+
 /** The response to a subscription, if there is something new to tell. Throws INVALID_ARGUMENT. */
 export function respondDelta(
   subscription: DeltaSubscription,
   catalog: SecretCatalog,
 ): { readonly subscription: DeltaSubscription; readonly response: DeltaAnswer } | undefined {
   const { names, validator, held } = subscription;
+  const all = names.includes(ALL_NAMES);
   const named = names.filter((name) => name !== ALL_NAMES);
-  const wanted = new Set(names.length > named.length ? [...named, ...catalog.ids] : named);
+  const wanted = new Set(all ? [...named, ...catalog.ids] : named);
   const found = [...wanted].map((name) => [name, catalog.find(name, validator)] as const);
   const present = found.map(([, secret]) => secret).filter((secret) => secret !== undefined);
   const changed = present.filter(({ name, version }) => held.get(name) !== version);
   const absent = found.filter(([, secret]) => secret === undefined).map(([name]) => name);
-  const gone = [...held.keys()].filter((name) => !wanted.has(name));
+  const left = all ? subscription.left : [];
+  const gone = [...held.keys(), ...left].filter((name) => !wanted.has(name));
   const removed = [...absent, ...gone].filter((name) => held.get(name) !== ABSENT);
   if (changed.length + removed.length === 0) return undefined;
   const sent = subscription.sent + 1;
@@ -106,7 +127,13 @@ export function respondDelta(
     ...absent.map((name) => [name, ABSENT] as const),
   ]);
   return {
-    subscription: { ...subscription, held: versions, sent, rejected: false },
+    subscription: {
+      ...subscription,
+      held: versions,
+      left: all ? new Set() : subscription.left,
+      sent,
+      rejected: false,
+    },
     response: {
       systemVersionInfo: contentHash(present.map(({ version }) => version)),
       resources: changed.map(resourceOf),
