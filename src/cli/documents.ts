@@ -1,5 +1,5 @@
 import { parseAllDocuments } from "yaml";
-import type { Tags } from "yaml";
+import type { Document, Tags } from "yaml";
 import { SPIRE_API_VERSION } from "../api/resources.ts";
 import { SignetError } from "../core/errors.ts";
 import { RENDERED_KINDS } from "../inspect/ports.ts";
@@ -32,7 +32,7 @@ export function parseDocuments(text: string): Documents {
   for (const document of documents) {
     const [error] = document.errors;
     if (error) throw new SignetError("MALFORMED", error.message, { cause: error });
-    const value: unknown = document.toJS();
+    const value = valueOf(document);
     for (const item of value === null ? [] : itemsOf(value)) {
       const kind = renderedKind(item);
       if (kind === undefined) passedOver.push(nameOf(item));
@@ -40,6 +40,15 @@ export function parseDocuments(text: string): Documents {
     }
   }
   return { objects, passedOver };
+}
+
+/** What a document says; it may be YAML and still mean nothing: a `<<` without a mapping, aliases without end. */
+function valueOf(document: Document): unknown {
+  try {
+    return document.toJS();
+  } catch (cause) {
+    throw new SignetError("MALFORMED", (cause as Error).message, { cause });
+  }
 }
 
 /** kubectl reads YAML 1.1 (`yes` is true), without times and base 60. */

@@ -56,6 +56,7 @@ kind: ClusterSPIFFEID
   it.each([
     ["broken YAML", "a: [", "MALFORMED", /line 1/],
     ["a field twice", "kind: a\nkind: b", "MALFORMED", /unique/],
+    ["a merge of no mapping", "spec:\n  <<: 0", "MALFORMED", /Merge sources must be maps/],
     ["a text", "hello", "INVALID_SPEC", /not a Kubernetes object/],
     ["a list of texts", "kind: List\nitems: [a]", "INVALID_SPEC", /not a Kubernetes object/],
     ["no name", stringify({ ...web, metadata: {} }), "INVALID_SPEC", /no metadata.name/],
@@ -66,7 +67,9 @@ kind: ClusterSPIFFEID
   });
 
   it("of YAML gives what was written", () => {
-    const spec = fc.dictionary(fc.string(), fc.oneof(fc.string(), fc.integer(), fc.boolean()));
+    // YAML 1.1 has a meaning of its own for this key, and no library writes it in quotes.
+    const key = fc.string().filter((text) => text !== "<<");
+    const spec = fc.dictionary(key, fc.oneof(fc.string(), fc.integer(), fc.boolean()));
     fc.assert(
       fc.property(fc.array(spec, { maxLength: 4 }), (specs) => {
         const text = specs
@@ -82,6 +85,11 @@ kind: ClusterSPIFFEID
       { length: 30 },
       (_, at) => `a${at + 1}: &a${at + 1} [*a${at}, *a${at}]`,
     );
-    expect(() => parseDocuments(`a0: &a0 [x]\n${lines.join("\n")}`)).toThrow(/alias/i);
+    expect(() => parseDocuments(`a0: &a0 [x]\n${lines.join("\n")}`)).toThrow(
+      expect.objectContaining({
+        code: "MALFORMED",
+        message: expect.stringMatching(/alias/i) as string,
+      }) as Error,
+    );
   });
 });

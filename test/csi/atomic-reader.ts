@@ -23,10 +23,10 @@ while (Atomics.load(stopped, 0) === 0) {
   }
   seen.reads++;
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker's port has no origin
-  if (seen.reads % 20 === 0) parentPort?.postMessage("alive");
+  if (seen.reads % 20 === 0) parentPort?.postMessage({ ...seen });
 }
 // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker's port has no origin
-parentPort?.postMessage(seen);
+parentPort?.postMessage({ ...seen, isLast: true });
 
 function readPair(path: string): { key: string; certificate: string } {
   const folder = openSync(path, "r");
