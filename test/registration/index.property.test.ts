@@ -39,14 +39,14 @@ const PRELUDE: Event[][] = [
 /** What all sequences together must have come to. */
 const LEAST = {
   ...{
-    entries: 3000,
+    entries: 1000,
     "entries of statics": 500,
-    "entries with Services": 100,
-    "entries by alias": 30,
+    "entries with Services": 50,
+    "entries by alias": 5,
   },
-  ...{ masked: 50, missing: 1000, EntriesRendered: 1000, RenderFailed: 500, NothingSelected: 1000 },
+  ...{ masked: 15, missing: 1000, EntriesRendered: 1000, RenderFailed: 500, NothingSelected: 1000 },
   ...{ InvalidTemplate: 500, InvalidDuration: 500, EntryInEffect: 500, UnknownParent: 500 },
-  ...{ Masked: 50, Duplicate: 100, InvalidUrl: 100, BundleFromSpec: 100, BundleNotFetched: 100 },
+  ...{ Masked: 15, Duplicate: 100, InvalidUrl: 100, BundleFromSpec: 100, BundleNotFetched: 100 },
 };
 
 function newIndex(onChange?: (change: Change) => void): RegistrationIndex {
