@@ -7,6 +7,8 @@ import type { Template } from "../template/template.ts";
 
 const MAX_CLAIMS = 16;
 const CLAIM_NAME = /^[\x21-\x7e]{1,128}$/;
+/** What Go's templates print for a key that a map does not have. */
+const NO_VALUE = "<no value>";
 const LIMITS = { templateBytes: 1024, outputBytes: 1024, workBytes: 65_536, steps: 1000 };
 
 /** What is kept of every pod, whatever the custom resources read. */
@@ -29,7 +31,7 @@ export type PodClaims = (pod: PodObject) => Record<string, string>;
 
 /**
  * Compiles the claims that are declared in the configuration; one that comes out empty for a pod is left out of
- * its tokens. Throws INVALID_ARGUMENT that names the field: a registered claim, a bad name, a template that does not
+ * its tokens, and a label that the pod lacks is empty. Throws INVALID_ARGUMENT that names the field: a registered claim, a bad name, a template that does not
  * parse or looks at what is not known of every pod. What is returned throws TEMPLATE_EXEC with the claim's name.
  */
 export function compileClaims(settings: ClaimSettings): PodClaims {
@@ -51,7 +53,7 @@ export function compileClaims(settings: ClaimSettings): PodClaims {
     };
     const rendered = templates.map(([claim, template]) => {
       try {
-        return [claim, template.render(data)] as const;
+        return [claim, template.render(data).replaceAll(NO_VALUE, "")] as const;
       } catch (error) {
         throw new SignetError("TEMPLATE_EXEC", `${fieldOf(claim)}: ${errorMessage(error)}`);
       }

@@ -51,6 +51,19 @@ describe("declared claims", () => {
     expect(compile({ a: '{{ index .PodMeta.Labels "none" }}', b: "x" })(POD)).toEqual({ b: "x" });
   });
 
+  it.each<[string, Record<string, string> | undefined]>([
+    ["other labels", { team: "blue" }],
+    ["no labels", undefined],
+  ])("never say <no value> of a pod with %s", (_what, labels) => {
+    const claims = compile({
+      a: "{{ .PodMeta.Labels.tier }}",
+      b: "{{ .PodMeta.Namespace }}/{{ .PodMeta.Labels.tier }}",
+      c: "{{ with .PodMeta }}{{ .Labels.tier }}{{ end }}",
+    });
+    const metadata = { ...POD.metadata, labels };
+    expect(claims({ ...POD, metadata })).toEqual({ b: "shop/" });
+  });
+
   it("may be none", () => {
     expect(compile({})(POD)).toEqual({});
   });
