@@ -65,27 +65,28 @@ type LocalKeys = {
 export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
   const { clock } = options;
   const remembered = new Map<string, TokenClaims>();
-  let keys: Promise<LocalKeys> | undefined;
+  let keys: LocalKeys | undefined;
+  let fetching: Promise<LocalKeys> | undefined;
   let fetchedAt = Number.NEGATIVE_INFINITY;
 
   const fetchAgain = (): Promise<LocalKeys> => {
+    if (fetching) return fetching;
     fetchedAt = clock.now();
-    const previous = keys;
-    const next = loadKeys(options.fetchKeys);
-    keys = next;
-    next.then(
-      () => remembered.clear(),
-      () => (keys = previous),
-    );
-    return next;
+    fetching = loadKeys(options.fetchKeys)
+      .then((next) => {
+        keys = next;
+        remembered.clear();
+        return next;
+      })
+      .finally(() => (fetching = undefined));
+    return fetching;
   };
-  const currentKeys = (renew: boolean): Promise<LocalKeys> => {
+  const currentKeys = async (renew: boolean): Promise<LocalKeys> => {
     const age = Math.abs(clock.now() - fetchedAt);
-    if (keys === undefined || (renew && age >= REFETCH_MS)) return fetchAgain();
-    const current = keys;
+    if (keys === undefined || (renew && (fetching || age >= REFETCH_MS))) return fetchAgain();
     // In the background: keys that cannot be read now are no reason to refuse what the last ones verify.
     if (age >= MAX_AGE_MS) fetchAgain().catch(() => undefined);
-    return current;
+    return keys;
   };
 
   const check = async (token: string, renew: boolean): Promise<JWTPayload> => {

@@ -116,6 +116,20 @@ describe("createTokenVerifier", () => {
     expect(api.fetches).toBe(1);
   });
 
+  it("goes on with the keys it has while newer ones are fetched, and when they cannot be had", async () => {
+    let answer = api.keys;
+    const slow = createTokenVerifier({ audience: "signet", clock, fetchKeys: () => answer() });
+    const podUids = ["uid-a", "uid-b", "uid-c"];
+    const tokens = await Promise.all(podUids.map((podUid) => api.sign({ ...valid, podUid })));
+    await slow.verify(await api.sign(valid));
+    const { promise, reject } = Promise.withResolvers<never>();
+    answer = () => promise;
+    await clock.advance(300_000);
+    const verified = tokens.map(async (token) => (await slow.verify(token)).podUid);
+    reject(new Error("down"));
+    expect(await Promise.all(verified)).toEqual(podUids);
+  });
+
   it("says UNAVAILABLE while the keys cannot be read, and recovers", async () => {
     let broken = true;
     const flaky = createTokenVerifier({
