@@ -5,7 +5,7 @@ import type { Log } from "../core/log.ts";
 import type { RegistrationEntry } from "../registration/entry.ts";
 import { podName } from "../registration/objects.ts";
 import type { PodObject } from "../registration/objects.ts";
-import { MAX_AUDIENCE_BYTES, MAX_AUDIENCES } from "../spiffe/jwt-svid.ts";
+import { MAX_AUDIENCE_BYTES, MAX_AUDIENCES, MAX_AUDIENCES_BYTES } from "../spiffe/jwt-svid.ts";
 import { checkPod } from "./attestation.ts";
 import type { Agent } from "./attestation.ts";
 import { noIdentity } from "./calls.ts";
@@ -14,8 +14,6 @@ import { encodeJwtSvid } from "./encode.ts";
 import type { PodClaims } from "./jwt-claims.ts";
 import type { CertificateAuthority, EntryRegistry } from "./ports.ts";
 
-/** All audiences together: a token has to fit into the header of a request. */
-const MAX_AUDIENCES_BYTES = 8192;
 // oxlint-disable-next-line no-control-regex -- these are what is refused
 const CONTROL = /[\u0000-\u001f\u007f]/;
 

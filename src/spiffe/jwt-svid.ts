@@ -7,3 +7,5 @@ export const REGISTERED_CLAIMS: ReadonlySet<string> = new Set([
 /** More audiences in one token, or longer ones, than anything needs. */
 export const MAX_AUDIENCES = 64;
 export const MAX_AUDIENCE_BYTES = 2048;
+/** All audiences together: a token has to fit into the header of a request. */
+export const MAX_AUDIENCES_BYTES = 8192;

@@ -3,7 +3,7 @@ import { SignetError } from "../core/errors.ts";
 import type { SpiffeWorkloadAPI } from "../rpc/gen/spiffe/workload/workload_pb.js";
 import type { CallContext, Handlers, Send } from "../rpc/server.ts";
 import { parseSpiffeId } from "../spiffe/id.ts";
-import { MAX_AUDIENCE_BYTES, MAX_AUDIENCES } from "../spiffe/jwt-svid.ts";
+import { MAX_AUDIENCE_BYTES, MAX_AUDIENCES, MAX_AUDIENCES_BYTES } from "../spiffe/jwt-svid.ts";
 import type { CallGate } from "./call-gate.ts";
 import { entitled, noIdentity, toldFailure } from "./entitlement.ts";
 import { responseHints } from "./hints.ts";
@@ -118,11 +118,14 @@ function checkAudiences(audience: readonly string[]): string[] {
   if (audiences.length === 0 || audiences.includes("")) {
     throw new SignetError("INVALID_ARGUMENT", "audience must be specified");
   }
-  const tooLong = audiences.some((name) => Buffer.byteLength(name) > MAX_AUDIENCE_BYTES);
+  const sizes = audiences.map((name) => Buffer.byteLength(name));
+  const tooLong =
+    sizes.some((bytes) => bytes > MAX_AUDIENCE_BYTES) ||
+    sizes.reduce((sum, bytes) => sum + bytes, 0) > MAX_AUDIENCES_BYTES;
   if (audiences.length > MAX_AUDIENCES || tooLong) {
     throw new SignetError(
       "INVALID_ARGUMENT",
-      `audience: at most ${MAX_AUDIENCES} names of at most ${MAX_AUDIENCE_BYTES} bytes`,
+      `audience: at most ${MAX_AUDIENCES} names of at most ${MAX_AUDIENCE_BYTES} bytes, ${MAX_AUDIENCES_BYTES} together`,
     );
   }
   return audiences;

@@ -390,6 +390,10 @@ describe("FetchJWTSVID", () => {
     ["an empty audience", { audience: ["a", ""] }],
     ["too many audiences", { audience: Array.from({ length: 65 }, (_, i) => `a${i}`) }],
     ["an audience that is too long", { audience: ["a".repeat(2049)] }],
+    [
+      "audiences that are too long together",
+      { audience: Array.from({ length: 17 }, (_, i) => `${i}`.padEnd(2000)) },
+    ],
     ["an ID that is none [WAPI-25]", { audience: ["a"], spiffeId: "web" }],
     ["an ID with a slash at its end", { audience: ["a"], spiffeId: "spiffe://example.org/web/" }],
   ])("refuses %s as a wrong request", async (_name, request) => {
