@@ -3,10 +3,10 @@ import type { IssueJwtResponse, JwtSvid } from "../rpc/gen/signet/agent/v1/agent
 import type { Bundle } from "../spiffe/bundle.ts";
 import { isMemberOf, parseSpiffeId } from "../spiffe/id.ts";
 import type { SpiffeId } from "../spiffe/id.ts";
+import { MAX_SVIDS } from "../spiffe/svid.ts";
 import { keyIdOf } from "./token-schedule.ts";
 
-/** More JWT-SVIDs in one answer, or a longer one, are refused. */
-const MAX_SVIDS = 64;
+/** A longer token is refused. */
 const MAX_TOKEN_BYTES = 256 * 1024;
 
 /** A JWT-SVID of one of a pod's identities, checked. */

@@ -7,13 +7,13 @@ import type {
 } from "../rpc/gen/signet/agent/v1/agent_pb.js";
 import type { Bundle } from "../spiffe/bundle.ts";
 import { isMemberOf, parseSpiffeId } from "../spiffe/id.ts";
+import { MAX_SVIDS } from "../spiffe/svid.ts";
 import type { BundleReader } from "./bundle-message.ts";
 import { verifyChain } from "./chain.ts";
 import type { KeyPair } from "./keys.ts";
 import { uriSans } from "./uri-san.ts";
 
-/** More SVIDs of one pod, or more foreign bundles, than this are refused. */
-const MAX_SVIDS = 64;
+/** More foreign bundles than this are refused. */
 const MAX_FOREIGN = 1000;
 
 export interface ResponseContext {

@@ -1,10 +1,9 @@
 import { SignetError } from "../core/errors.ts";
+import { MAX_DNS_NAMES } from "../spiffe/svid.ts";
 
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i;
 const DOTTED_QUAD = /^\d+(\.\d+){3}$/;
 const MAX_NAME = 253;
-/** More names than this in one certificate are taken for a mistake. */
-const MAX_NAMES = 256;
 
 /**
  * Checks a name for a dNSName SAN: RFC 1123 §2.1 labels, at most 253 characters, no trailing dot, not in
@@ -27,10 +26,10 @@ export function checkDnsName(name: string): void {
 
 /** Checks each name and drops repeated ones (case does not count), in order. Throws like `checkDnsName`. */
 export function uniqueDnsNames(names: readonly string[]): string[] {
-  if (names.length > MAX_NAMES) {
+  if (names.length > MAX_DNS_NAMES) {
     throw new SignetError(
       "INVALID_ARGUMENT",
-      `${names.length} DNS names are more than the ${MAX_NAMES} one certificate may hold`,
+      `${names.length} DNS names are more than the ${MAX_DNS_NAMES} one certificate may hold`,
     );
   }
   const unique = new Map<string, string>();

@@ -1,4 +1,5 @@
 const LABEL = /^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?$/;
+const IP_ADDRESS = /^\d+(?:\.\d+){3}$/;
 const LONGEST_NAME = 253;
 const LONGEST_LABEL = 63;
 
@@ -9,6 +10,7 @@ export function dnsNameProblem(name: string): string | undefined {
   if (name.endsWith(".")) return "it ends with a dot";
   const labels = name.split(".");
   if (labels[0] === "*" && labels.length > 1) labels.shift();
+  if (IP_ADDRESS.test(labels.join("."))) return "it is an IP address";
   if (labels.some((label) => label.includes("*"))) return 'only the whole first label can be "*"';
   for (const label of labels) {
     if (label === "") return "it has an empty label";

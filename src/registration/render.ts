@@ -2,6 +2,7 @@ import { errorMessage, isSignetError } from "../core/errors.ts";
 import type { SpiffeId } from "../spiffe/id.ts";
 import { formatSelector, parseSelector } from "../spiffe/selector.ts";
 import type { Selector } from "../spiffe/selector.ts";
+import { MAX_DNS_NAMES } from "../spiffe/svid.ts";
 import type { TemplateData } from "../template/template.ts";
 import { dnsNameProblem, wildcardOverlap } from "./dns-name.ts";
 import { createEntry } from "./entry.ts";
@@ -15,9 +16,6 @@ import type { FieldTemplate, PodRule, StaticRule, TemplateRule } from "./rule.ts
 import { serviceNames } from "./services.ts";
 import type { Settings } from "./settings.ts";
 import { parseMemberId, parseWorkloadId } from "./spec-check.ts";
-
-/** A pod that backs hundreds of Services would have a certificate that no TLS stack accepts. */
-const MOST_NAMES = 500;
 
 /** What one rule is rendered with. */
 export interface RenderInput {
@@ -203,9 +201,9 @@ function renderDnsNames(input: TemplateInput, data: TemplateData, settings: Sett
 }
 
 function checkNames(names: string[]): string[] {
-  if (names.length > MOST_NAMES) {
+  if (names.length > MAX_DNS_NAMES) {
     throw new RenderError(
-      `spec.autoPopulateDNSNames: the pod would have ${names.length} DNS names; at most ${MOST_NAMES} fit into a certificate that TLS stacks accept`,
+      `spec.autoPopulateDNSNames: the pod would have ${names.length} DNS names; at most ${MAX_DNS_NAMES} fit into a certificate that TLS stacks accept`,
     );
   }
   const overlap = wildcardOverlap(names);

@@ -5,6 +5,7 @@ import type { Service } from "../core/lifecycle.ts";
 import { ERROR_CODES, errorMessage, toSignetError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { CertificateAuthority } from "../issuer/ports.ts";
+import { deliverable } from "../issuer/deliverable.ts";
 import { bundleEncoder } from "../issuer/encode.ts";
 import { createIssuerService } from "../issuer/service.ts";
 import type { IssuerDeps } from "../issuer/service.ts";
@@ -51,7 +52,8 @@ export function issuerService(context: OperatorContext, trust: Trust): Service {
 }
 
 function serve(context: OperatorContext, trust: Trust): Running {
-  const { config, registry, clock, client, namespace } = context;
+  const { config, clock, client, namespace } = context;
+  const registry = deliverable(context.registry);
   const log = context.log.child({ component: "issuer" });
   const encodeBundle = bundleEncoder();
   const waitingRoom = createWaitingRoom(registry, clock);

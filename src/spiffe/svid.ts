@@ -1,3 +1,9 @@
+/** DNS names of one X509-SVID: with more its certificate outgrows what TLS stacks accept. */
+export const MAX_DNS_NAMES = 500;
+
+/** SVIDs of one pod: with more its files and its answers outgrow what a volume and gRPC's clients take. */
+export const MAX_SVIDS = 64;
+
 /** An X509-SVID as it is delivered: the certificate chain, leaf first, without its key. */
 export interface X509Svid {
   readonly spiffeId: string;

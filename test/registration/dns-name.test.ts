@@ -26,6 +26,8 @@ describe("DNS names of SVIDs", () => {
     "a..b",
     "-hello.com",
     "hello-.com",
+    "10.1.2.3",
+    "*.10.1.2.3",
     "under_score.com",
     "with space.com",
     "💩.com",

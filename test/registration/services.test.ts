@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { uniqueDnsNames } from "../../src/ca/dns-name.ts";
 import { serviceNames } from "../../src/registration/services.ts";
 import { start } from "./harness.ts";
 import { namespace, pod, rule, slice } from "./universe.ts";
@@ -88,6 +89,7 @@ describe("names of Services", () => {
       index.applyEndpointSlice(slice({ name: `s${n}`, service: `service-${n}` }));
     for (let n = 0; n < 125; n += 1) add(n);
     expect(dnsNames()).toHaveLength(500);
+    expect(uniqueDnsNames(dnsNames() ?? [])).toHaveLength(500);
     add(125);
     expect(ids()).toEqual([]);
     expect(status("all")).toMatchObject({ reason: "RenderFailed", stats: { podsSelected: 1 } });
