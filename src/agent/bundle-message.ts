@@ -7,14 +7,12 @@ import type {
   Bundle as BundleMessage,
   JwtAuthority as JwtAuthorityMessage,
 } from "../rpc/gen/signet/agent/v1/agent_pb.js";
+import { MAX_AUTHORITIES, MAX_KEY_ID_BYTES } from "../spiffe/bundle.ts";
 import type { Bundle, JwtAuthority } from "../spiffe/bundle.ts";
 import { parseTrustDomain } from "../spiffe/trust-domain.ts";
 import type { TrustDomain } from "../spiffe/trust-domain.ts";
 import { parseCertificate } from "./chain.ts";
 
-/** More authorities of one kind in one bundle are refused. */
-const MAX_AUTHORITIES = 64;
-const MAX_KEY_ID_BYTES = 512;
 const CURVES = new Set(["P-256", "P-384", "P-521"]);
 const MIN_RSA_BITS = 2048;
 const MAX_RSA_BITS = 8192;

@@ -1,5 +1,6 @@
 import { createPublicKey, X509Certificate } from "node:crypto";
 import { SignetError, errorMessage } from "../core/errors.ts";
+import { MAX_AUTHORITIES, MAX_KEY_ID_BYTES } from "./bundle.ts";
 import type { JwtAuthority } from "./bundle.ts";
 import type { TrustDomain } from "./trust-domain.ts";
 
@@ -20,7 +21,7 @@ type Fields = Readonly<Record<string, unknown>>;
 /**
  * Reads a SPIFFE bundle in JSON (Trust Domain and Bundle §4). Keys of an unknown `kty`, `crv` or `use`, and X.509
  * entries without a certificate, are passed over, as the standard demands. Throws MALFORMED for what is no
- * bundle, and for an entry whose certificate or key cannot be read.
+ * bundle, for an entry whose certificate or key cannot be read or is not a CA's, and for more than nodes take.
  */
 export function parseBundleDocument(text: string, trustDomain: TrustDomain): BundleDocument {
   const root = parseJson(text);
@@ -30,9 +31,12 @@ export function parseBundleDocument(text: string, trustDomain: TrustDomain): Bun
   const jwtAuthorities = new Map<string, JwtAuthority>();
   for (const [at, key] of keys.entries()) {
     if (!isFields(key)) throw malformed(`keys[${at}] is not a JWK`);
-    if (!KEY_TYPES.has(key["kty"])) continue;
+    if (!KEY_TYPES.get(key["use"])?.has(key["kty"])) continue;
     if (key["use"] === "x509-svid") x509Authorities.push(...readCertificate(key, at));
-    if (key["use"] === "jwt-svid") readJwtKey(key, at, jwtAuthorities);
+    else readJwtKey(key, at, jwtAuthorities);
+  }
+  if (Math.max(x509Authorities.length, jwtAuthorities.size) > MAX_AUTHORITIES) {
+    throw malformed(`"keys" holds more than ${MAX_AUTHORITIES} authorities of one kind`);
   }
   const sequence = readSequence(root["spiffe_sequence"]);
   const refreshHint = readRefreshHint(root["spiffe_refresh_hint"]);
@@ -45,7 +49,11 @@ export function parseBundleDocument(text: string, trustDomain: TrustDomain): Bun
   };
 }
 
-const KEY_TYPES: ReadonlySet<unknown> = new Set(["EC", "RSA"]);
+/** By use: a CA may have an Ed25519 key (RFC 8037 §2), which no algorithm of JWT-SVIDs uses. */
+const KEY_TYPES: ReadonlyMap<unknown, ReadonlySet<unknown>> = new Map([
+  ["x509-svid", new Set<unknown>(["EC", "RSA", "OKP"])],
+  ["jwt-svid", new Set<unknown>(["EC", "RSA"])],
+]);
 /** Those of the algorithms that JWT-SVIDs may be signed with. */
 const CURVES: ReadonlySet<unknown> = new Set(["P-256", "P-384", "P-521"]);
 const LARGEST_SEQUENCE = 2n ** 64n - 1n;
@@ -94,8 +102,14 @@ function readRefreshHint(value: unknown): number | undefined {
 function readCertificate({ x5c }: Fields, at: number): Buffer[] {
   const first: unknown = Array.isArray(x5c) ? x5c[0] : undefined;
   if (typeof first !== "string" || first === "") return [];
+  const certificate = parseCertificate(first, at);
+  if (!certificate.ca) throw malformed(`keys[${at}].x5c[0] is not a CA certificate`);
+  return [certificate.raw];
+}
+
+function parseCertificate(base64: string, at: number): X509Certificate {
   try {
-    return [new X509Certificate(Buffer.from(first, "base64")).raw];
+    return new X509Certificate(Buffer.from(base64, "base64"));
   } catch (error) {
     throw malformed(`keys[${at}].x5c[0] is not a certificate: ${errorMessage(error)}`);
   }
@@ -106,6 +120,9 @@ function readJwtKey(key: Fields, at: number, into: Map<string, JwtAuthority>): v
   if (kty === "EC" && !CURVES.has(crv)) return;
   if (typeof kid !== "string" || kid === "") {
     throw malformed(`keys[${at}].kid is missing; keys of JWT-SVIDs are found by it`);
+  }
+  if (Buffer.byteLength(kid) > MAX_KEY_ID_BYTES) {
+    throw malformed(`keys[${at}].kid is longer than ${MAX_KEY_ID_BYTES} bytes`);
   }
   try {
     // Written anew, so that a private part that somebody left in goes no further.

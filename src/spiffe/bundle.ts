@@ -3,6 +3,10 @@ import { isDeepStrictEqual } from "node:util";
 import { pemBlock } from "./pem.ts";
 import type { TrustDomain } from "./trust-domain.ts";
 
+/** More authorities of one kind in one bundle are refused. */
+export const MAX_AUTHORITIES = 64;
+export const MAX_KEY_ID_BYTES = 512;
+
 /** A public key that verifies JWT-SVIDs: a JWK (RFC 7517 §4), found by its `kid`. */
 export interface JwtAuthority {
   readonly kid: string;

@@ -155,6 +155,17 @@ describe("a SPIFFE bundle document", () => {
     expect(refusalOf({ keys: [x509Key(ec), key] })).toBe("keys[1] is not a JWK");
   });
 
+  it("has at most 64 authorities of one kind, as many as nodes take", () => {
+    const many = (count: number) => [
+      ...Array.from({ length: count }, () => x509Key(ec)),
+      ...Array.from({ length: 64 }, (_, at) => jwtKey(ec, `${at}`)),
+    ];
+    expect(read({ keys: many(64) }).x509Authorities).toHaveLength(64);
+    const refused = '"keys" holds more than 64 authorities of one kind';
+    expect(refusalOf({ keys: many(65) })).toBe(refused);
+    expect(refusalOf({ keys: [...many(1), jwtKey(ec, "more")] })).toBe(refused);
+  });
+
   it("may be empty: then no SVID of the trust domain is valid (BUN-8)", () => {
     const empty = read({ keys: [] });
     expect(empty.x509Authorities).toEqual([]);
@@ -172,6 +183,13 @@ describe("keys of a bundle that are passed over, the rest being kept", () => {
     ["no use", () => ({ ...x509Key(ec), use: undefined })],
     ["a use in other letters (BUN-10)", () => ({ ...x509Key(ec), use: "X509-SVID" })],
     ["the use wit-svid (BUN-10, AMB-2)", () => ({ ...jwtKey(rsa, "w"), use: "wit-svid" })],
+    [
+      "an Ed25519 key of JWT-SVIDs",
+      () => ({
+        ...jwtKey(ec),
+        ...generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" }),
+      }),
+    ],
     ["no x5c (X509-26)", () => ({ ...ec.jwk, use: "x509-svid" })],
     ["an empty x5c (X509-26)", () => ({ ...x509Key(ec), x5c: [] })],
     ["an x5c of another kind", () => ({ ...x509Key(ec), x5c: "text" })],
@@ -211,12 +229,24 @@ describe("an X.509 authority of a bundle", () => {
     expect(certificate.publicKey.export({ format: "jwk" })).toEqual(ec.jwk);
   });
 
+  it("may have an Ed25519 key", async () => {
+    const authority = await makeAuthority("ed25519");
+    expect(read({ keys: [x509Key(authority)] }).x509Authorities).toEqual([authority.der]);
+  });
+
   it.each([
     ["no base64", "!!!"],
     ["no certificate", Buffer.from("hello").toString("base64")],
   ])("that is %s is refused with its place", (_what, text) => {
     expect(refusalOf({ keys: [x509Key(rsa), { ...x509Key(ec), x5c: [text] }] })).toMatch(
       /^keys\[1\]\.x5c\[0\] is not a certificate: /,
+    );
+  });
+
+  it("that is no CA's is refused with its place: nodes would refuse the whole bundle", async () => {
+    const leaf = await makeAuthority("ec-p256", PARTNER, false);
+    expect(refusalOf({ keys: [x509Key(rsa), x509Key(leaf)] })).toBe(
+      "keys[1].x5c[0] is not a CA certificate",
     );
   });
 
@@ -235,6 +265,13 @@ describe("a key of JWT-SVIDs in a bundle", () => {
   it.each([undefined, "", 5, null])("needs a key ID; not %j", (kid) => {
     expect(refusalOf({ keys: [{ ...jwtKey(ec), kid }] })).toBe(
       "keys[0].kid is missing; keys of JWT-SVIDs are found by it",
+    );
+  });
+
+  it("has a key ID of at most 512 bytes", () => {
+    expect(read({ keys: [jwtKey(ec, "k".repeat(512))] }).jwtAuthorities).toHaveLength(1);
+    expect(refusalOf({ keys: [jwtKey(ec, "k".repeat(513))] })).toBe(
+      "keys[0].kid is longer than 512 bytes",
     );
   });
 

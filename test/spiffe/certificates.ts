@@ -10,6 +10,7 @@ export interface TestAuthority {
 }
 
 const ALGORITHMS = {
+  ed25519: { name: "Ed25519" },
   "ec-p256": { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
   "rsa-2048": {
     name: "RSASSA-PKCS1-v1_5",
@@ -19,10 +20,11 @@ const ALGORITHMS = {
   },
 };
 
-/** A self-signed CA certificate of a trust domain, made without any code of Signet. */
+/** A self-signed certificate of a trust domain, a CA's unless told otherwise, made without any code of Signet. */
 export async function makeAuthority(
   keyType: keyof typeof ALGORITHMS = "ec-p256",
   trustDomain = "partner.example",
+  isCa = true,
 ): Promise<TestAuthority> {
   const algorithm = ALGORITHMS[keyType];
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
@@ -34,7 +36,7 @@ export async function makeAuthority(
     signingAlgorithm: algorithm,
     keys,
     extensions: [
-      new peculiar.BasicConstraintsExtension(true, undefined, true),
+      new peculiar.BasicConstraintsExtension(isCa, undefined, true),
       new peculiar.KeyUsagesExtension(peculiar.KeyUsageFlags.keyCertSign, true),
       new peculiar.SubjectAlternativeNameExtension([
         { type: "url", value: `spiffe://${trustDomain}` },
