@@ -65,13 +65,15 @@ const ACTIVATE_AT = 5 / 6;
 const ACTIVATE_ANYWAY_AT = 11 / 12;
 const PROPAGATION = 1 / 12;
 const DAY_MS = 24 * 60 * 60 * 1000;
+/** An authority whose certificate begins later than this is of no use now: the clock of its maker was wrong. */
+const MAX_SKEW_MS = 60_000;
 /** Longest wait until an authority that succeeds an outdated one is held to be known everywhere. */
 const MAX_PROPAGATION_MS = DAY_MS;
 
 /**
  * Decides the next step of a journal's authorities of one kind: prepare at half of the active one's lifetime,
  * activate at five sixths once the bundle has spread, prune what has been expired for a while. Without a
- * usable active authority the next one is made and activated at once; an outdated one is succeeded as soon as the
+ * usable active authority (expired, or of a clock that ran ahead) the next one is made and activated at once; an outdated one is succeeded as soon as the
  * bundle has spread. Steps come one at a time: apply it and ask again until the answer is "none".
  */
 export function decideRotation<K extends AuthorityKind>(
@@ -152,16 +154,15 @@ function succession<K extends AuthorityKind>(
   const { kind, isOutdated = () => false } = policy;
   const active = activeAuthority(journal, kind);
   const next = authoritiesOf(journal, kind, "prepared").find(
-    (record) => now < record.notAfter && !isOutdated(record),
+    (record) => now < record.notAfter && !isEarly(record, now) && !isOutdated(record),
   );
-  if (active === undefined || now >= active.notAfter) {
-    const reason =
-      active === undefined ? "no authority is active" : "the active authority has expired";
-    const at = active === undefined ? now : active.notAfter;
-    return next === undefined
+  const atOnce = (reason: string, at = now): PlannedStep =>
+    next === undefined
       ? { action: "prepare", kind, at, reason }
       : { action: "activate", kind, at, reason, id: next.id };
-  }
+  if (active === undefined) return atOnce("no authority is active");
+  if (now >= active.notAfter) return atOnce("the active authority has expired", active.notAfter);
+  if (isEarly(active, now)) return atOnce("the active authority's certificate is not valid yet");
   const outdated = isOutdated(active);
   const prepare = planPreparation(active, kind, outdated);
   if (next === undefined) return prepare;
@@ -169,6 +170,11 @@ function succession<K extends AuthorityKind>(
   const replacementAt = Math.max(next.notAfter, prepare.at);
   const reason = "the prepared authority expires before it is needed";
   return replacementAt < activation.at ? { ...prepare, at: replacementAt, reason } : activation;
+}
+
+/** Only certificates have a beginning. */
+function isEarly(record: KnownAuthorityRecord, now: number): boolean {
+  return record.kind === "x509" && record.notBefore > now + MAX_SKEW_MS;
 }
 
 function planPreparation(

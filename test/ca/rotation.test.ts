@@ -166,6 +166,25 @@ describe.each<AuthorityKind>(["x509", "jwt"])("%s authorities:", (kind) => {
     });
   });
 
+  describe.runIf(kind === "x509")("an authority whose maker's clock ran an hour ahead", () => {
+    it("is succeeded at once: nobody takes what it signs", () => {
+      expect(decide(started(), NOW - HOUR)).toMatchObject({ action: "prepare", at: NOW - HOUR });
+      const next = prepareAuthority(started(), material("b", NOW - HOUR), NOW - HOUR);
+      expect(decide(next, NOW - HOUR)).toMatchObject({ action: "activate", id: "b" });
+      expect(decide(activate(next, "b", NOW - HOUR), NOW - HOUR)).toMatchObject({ action: "none" });
+    });
+
+    it("is not activated", () => {
+      const journal = withNext(NOW + LIFE + HOUR);
+      expect(decide(journal, NOW + LIFE)).toMatchObject({ action: "prepare" });
+    });
+
+    it("is used when it is only a minute", () => {
+      expect(decide(started(), NOW - 70_000)).toMatchObject({ action: "none" });
+      expect(decide(started(), NOW - 70_001)).toMatchObject({ action: "prepare" });
+    });
+  });
+
   describe.runIf(kind === "jwt")("an authority of another algorithm than is configured", () => {
     const wanted = { algorithm: "ES384" } as const;
     const es384 = (id: string, at: number): NewAuthority => ({
