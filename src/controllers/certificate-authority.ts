@@ -7,6 +7,7 @@ import type { Journal } from "../ca/journal.ts";
 import { loadJwtAuthority } from "../ca/jwt-authority.ts";
 import { createJwtIssuer } from "../ca/jwt-issuer.ts";
 import type { JwtIssuer } from "../ca/jwt-issuer.ts";
+import { mergeJournals, unknownTo } from "../ca/merge.ts";
 import type { AuthorityKind } from "../ca/record.ts";
 import { rotateJournal } from "../ca/rotate.ts";
 import type { RotateOptions } from "../ca/rotate.ts";
@@ -19,8 +20,8 @@ import type { CertificateAuthority } from "../issuer/ports.ts";
 import type { TrustDomain } from "../spiffe/trust-domain.ts";
 import type { JournalSecret, StoredJournal } from "./journal-secret.ts";
 
-/** Seconds between two looks that consumers of the bundle are asked for. */
-const REFRESH_HINT_S = 300;
+/** Seconds between two looks that consumers of the bundle are asked for at the most. */
+const MAX_REFRESH_HINT_S = 300;
 /** The leader looks at the journal at least this often, whatever it said was due next. */
 const MAX_PAUSE_MS = 60_000;
 const MIN_PAUSE_MS = 250;
@@ -35,7 +36,10 @@ export interface CaState extends CertificateAuthority {
 
 export interface CaController {
   readonly state: Live<CaState>;
-  /** Takes over a journal that a watch brought, unless it is older than the one in use. */
+  /**
+   * Takes over a journal that a watch brought, unless it is older than the one in use. One that grew apart from it,
+   * so that each has authorities that the other lacks, is written back together with it.
+   */
   observe(stored: StoredJournal): void;
   /** The leader's part: prepares, activates and prunes authorities until `signal` aborts. */
   rotate(signal: AbortSignal): Promise<void>;
@@ -61,24 +65,34 @@ export async function openCertificateAuthority(deps: CaControllerDeps): Promise<
   const state = liveValue(toState(await loadOrCreate(deps), deps));
   return {
     state,
-    observe(stored) {
-      const current = state.get().stored;
-      if (stored.resourceVersion === current.resourceVersion) return;
-      if (isOlder(stored.journal, current.journal)) {
-        deps.log.warn(
-          { stored: stored.journal.sequence, used: current.journal.sequence },
-          "the stored CA journal is older than the one in use; kept the newer",
-        );
-        return;
-      }
-      state.set(toState(stored, deps));
-    },
+    observe: (stored) => observe(deps, state, stored),
     rotate: (signal) => rotate(deps, state, signal),
     async restore() {
       state.set(toState(await deps.secret.create(state.get().stored.journal), deps));
       deps.log.warn({}, "the CA Secret was deleted; wrote it back from memory");
     },
   };
+}
+
+function observe(deps: CaControllerDeps, state: LiveSource<CaState>, stored: StoredJournal): void {
+  const used = state.get().stored;
+  if (stored.resourceVersion === used.resourceVersion) return;
+  const now = deps.clock.now();
+  if (isSuccessor(stored.journal, used.journal, now)) {
+    state.set(toState(stored, deps));
+    return;
+  }
+  deps.log.warn(
+    { stored: stored.journal.sequence, used: used.journal.sequence },
+    "the stored CA journal lacks what is in use; kept that",
+  );
+  // An older one is the leader's to replace. What grew apart may hold what only this replica misses.
+  if (unknownTo(used.journal, stored.journal, now).length === 0) return;
+  reconcileStored(deps, state).catch((error: unknown) => {
+    // Somebody wrote at the same moment: the watch brings what came of it.
+    if (isSignetError(error, "CONFLICT", "ALREADY_EXISTS")) return;
+    deps.log.error({ error: errorMessage(error) }, "the CA Secret could not be put right");
+  });
 }
 
 async function loadOrCreate(deps: CaControllerDeps): Promise<StoredJournal> {
@@ -156,7 +170,7 @@ async function rotateOnce(deps: CaControllerDeps, state: LiveSource<CaState>): P
   return result.nextAt;
 }
 
-/** Makes sure that the Secret holds what is in use: it may be gone, or somebody put an old backup in its place. */
+/** Makes sure that the Secret holds what is in use: it may be gone, or somebody put another one in its place. */
 async function reconcileStored(
   deps: CaControllerDeps,
   state: LiveSource<CaState>,
@@ -164,14 +178,15 @@ async function reconcileStored(
   const used = state.get().stored;
   const found = await deps.secret.load();
   if (found?.resourceVersion === used.resourceVersion) return used;
-  if (found !== undefined && !isOlder(found.journal, used.journal)) {
+  const now = deps.clock.now();
+  if (found !== undefined && isSuccessor(found.journal, used.journal, now)) {
     state.set(toState(found, deps));
     return found;
   }
   const written =
     found === undefined
       ? await deps.secret.create(used.journal)
-      : await deps.secret.update(used.journal, found);
+      : await deps.secret.update(mergeJournals(used.journal, found.journal, now), found);
   deps.log.warn({ missing: found === undefined }, "wrote the CA journal in use back to its Secret");
   state.set(toState(written, deps));
   return written;
@@ -179,7 +194,12 @@ async function reconcileStored(
 
 const KINDS: readonly AuthorityKind[] = ["x509", "jwt"];
 
-/** Whether a journal lacks an authority or an activation that the one in use has. */
+/** Whether a journal can take the place of the one in use: no SVID that is valid now loses its authority. */
+function isSuccessor(journal: Journal, used: Journal, now: number): boolean {
+  return unknownTo(journal, used, now).length === 0 && !isOlder(journal, used);
+}
+
+/** Whether a journal was written before the one in use. */
 function isOlder(journal: Journal, used: Journal): boolean {
   if (journal.sequence !== used.sequence) return journal.sequence < used.sequence;
   return KINDS.some((kind) => lastActivation(journal, kind) < lastActivation(used, kind));
@@ -191,7 +211,7 @@ function lastActivation(journal: Journal, kind: AuthorityKind): number {
 
 function toState(
   stored: StoredJournal,
-  deps: Pick<CaControllerDeps, "trustDomain" | "jwtIssuer">,
+  deps: Pick<CaControllerDeps, "trustDomain" | "jwtIssuer" | "rotation">,
 ): CaState {
   const { journal } = stored;
   const issuer = createX509Issuer(activeX509(journal, deps.trustDomain));
@@ -202,13 +222,19 @@ function toState(
     stored,
     issuer,
     jwtIssuer,
-    bundle: journalBundle(journal, REFRESH_HINT_S),
+    bundle: journalBundle(journal, refreshHint(deps.rotation)),
     issue: (request) => issuer.issue(request),
     async issueJwt(request) {
       if (jwtIssuer) return jwtIssuer.issue(request);
       throw new SignetError("UNAVAILABLE", "there is no JWT authority yet; the leader makes one");
     },
   };
+}
+
+/** A new authority signs a twelfth of the lifetime later at the soonest: until then there are five looks (Federation §4.1). */
+function refreshHint({ ttlMs, jwt }: RotateOptions): number {
+  const shortest = Math.min(ttlMs, jwt?.ttlMs ?? ttlMs);
+  return Math.max(1, Math.min(MAX_REFRESH_HINT_S, Math.floor(shortest / 12 / 5 / 1000)));
 }
 
 function activeX509(

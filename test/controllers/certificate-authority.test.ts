@@ -121,6 +121,20 @@ describe("opening", () => {
   });
 });
 
+describe("the refresh hint", () => {
+  const hintOf = async (rotation: Partial<RotateOptions>) =>
+    (await openCa(cluster.client, silentLog(), rotation)).state.get().bundle.refreshHint;
+
+  it.each<[number, Partial<RotateOptions>]>([
+    [300, { ttlMs: 5 * HOUR }],
+    [60, { ttlMs: HOUR }],
+    [60, { ttlMs: 90 * HOUR, jwt: { algorithm: "ES256", ttlMs: HOUR } }],
+    [1, { ttlMs: 10_000 }],
+  ])("is %s s, so that consumers see a key before it signs: %j", async (hint, rotation) => {
+    expect(await hintOf(rotation)).toBe(hint);
+  });
+});
+
 describe("rotation", () => {
   it("lets no authority sign that was not in the bundle before, on any replica", async () => {
     const leader = await openCa();
@@ -385,6 +399,76 @@ describe("a CA that was left alone for too long", () => {
     expect(active[0]?.notAfter).toBeGreaterThan(clock.now());
     expect(journalOf(other)).toEqual(journalOf(one));
     expect(await storedJournal()).toEqual(journalOf(one));
+  });
+});
+
+describe("two journals that grew apart", () => {
+  const ids = (journal: Journal | undefined) =>
+    journal && x509Authorities(journal).map(({ id }) => id);
+  const storedSecret = () => storeOf(cluster.client).load();
+
+  /** A replica that started while the Secret was gone, and made a new CA before it was written back. */
+  async function strangers(): Promise<CaController[]> {
+    const before = await openCa();
+    cluster.server.delete(SECRETS, KEY);
+    await clock.advance(1000);
+    return [before, await openCa(cluster.connect("replica-b"))];
+  }
+
+  it.each([
+    ["the replica with the authority that signed all SVIDs", 0],
+    ["the replica that made a new one", 1],
+  ])("become one that every replica uses, whoever leads: %s", async (_who, leading) => {
+    const replicas = await strangers();
+    const all = new Set(replicas.flatMap((ca) => ids(journalOf(ca))));
+    expect(all.size).toBe(2);
+    const seen = replicas.map(statesOf);
+    await Promise.all(replicas.map((ca, at) => follow(ca, cluster.connect(`follower-${at}`))));
+    cluster.run(async (signal) => replicas[leading]?.rotate(signal));
+    await eventually(async () => {
+      const stored = await storedSecret();
+      expect(new Set(ids(stored?.journal))).toEqual(all);
+      for (const ca of replicas) expect(journalOf(ca)).toEqual(stored?.journal);
+    });
+    expect(statuses(await storedJournal())?.toSorted()).toEqual(["active", "old"]);
+    for (const states of seen) {
+      const [first] = states;
+      for (const { bundle } of states) {
+        expect(bundle.x509Authorities).toContainEqual(first?.issuer.authority.certificate);
+      }
+    }
+  });
+
+  it("keep the authority in use when a replica revives an old backup", async () => {
+    const leader = await openCa();
+    const backup = cluster.server.objects<Secret>(SECRETS)[0];
+    cluster.run((signal) => leader.rotate(signal));
+    for (const hours of [6, 4]) {
+      await asleep();
+      await clock.advance(hours * HOUR);
+    }
+    await eventually(() => expect(statuses(journalOf(leader))).toEqual(["old", "active"]));
+    const { issuer } = leader.state.get();
+    await asleep();
+    cluster.server.put<Secret>(SECRETS, { ...backup, metadata: { ...KEY } });
+    const late = manualClock(clock.now() + 3 * HOUR);
+    const revived = await openCertificateAuthority({
+      secret: storeOf(cluster.connect("replica-b")),
+      trustDomain: TRUST_DOMAIN,
+      rotation: { ttlMs: 12 * HOUR },
+      jwtIssuer: "",
+      clock: late,
+      log: silentLog(),
+    });
+    await follow(leader, cluster.client);
+    await follow(revived, cluster.connect("replica-b"));
+    await eventually(async () => {
+      const stored = await storedJournal();
+      expect(ids(stored)).toContain(issuer.authority.id);
+      expect(journalOf(leader)).toEqual(stored);
+      expect(journalOf(revived)).toEqual(stored);
+    });
+    expect(leader.state.get().issuer.authority.id).toBe(issuer.authority.id);
   });
 });
 
