@@ -1,6 +1,6 @@
 import { decodeJournal, encodeJournal } from "../ca/journal.ts";
 import type { Journal } from "../ca/journal.ts";
-import { isSignetError, SignetError } from "../core/errors.ts";
+import { isSignetError, SignetError, toSignetError } from "../core/errors.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { SECRETS } from "../kube/resources.ts";
 import type { ObjectKey } from "../kube/resources.ts";
@@ -8,6 +8,7 @@ import type { NewObject, Secret } from "../kube/types.ts";
 import type { TrustDomain } from "../spiffe/trust-domain.ts";
 
 const JOURNAL_KEY = "journal.json";
+const WAY_OUT = "restore it from a backup, or delete the Secret to begin with a new CA";
 
 /** A journal as it is stored, with the version that the next write must be based on. */
 export interface StoredJournal {
@@ -33,15 +34,13 @@ export function journalSecret(
   key: ObjectKey,
   trustDomain: TrustDomain,
 ): JournalSecret {
+  const at = `Secret ${key.namespace}/${key.name}`;
   const decode = (secret: Secret): StoredJournal => {
     const data = secret.data?.[JOURNAL_KEY];
     if (data === undefined) {
-      throw new SignetError(
-        "FAILED_PRECONDITION",
-        `Secret ${key.namespace}/${key.name} has no ${JOURNAL_KEY}; restore it from a backup, or delete the Secret to begin with a new CA`,
-      );
+      throw new SignetError("FAILED_PRECONDITION", `${at} has no ${JOURNAL_KEY}; ${WAY_OUT}`);
     }
-    const journal = decodeJournal(Buffer.from(data, "base64").toString("utf8"), trustDomain);
+    const journal = decodeNamed(Buffer.from(data, "base64").toString("utf8"), { at, trustDomain });
     return { journal, resourceVersion: secret.metadata.resourceVersion };
   };
   const toSecret = (journal: Journal, resourceVersion?: string): NewObject<Secret> => ({
@@ -74,4 +73,18 @@ export function journalSecret(
       return decode(await client.update<Secret>(SECRETS, secret));
     },
   };
+}
+
+/** As `decodeJournal`; what it throws names the Secret and, where the journal itself is broken, the way out. */
+function decodeNamed(
+  text: string,
+  { at, trustDomain }: { readonly at: string; readonly trustDomain: TrustDomain },
+): Journal {
+  try {
+    return decodeJournal(text, trustDomain);
+  } catch (error) {
+    const { code, message } = toSignetError(error);
+    const wayOut = code === "MALFORMED" ? `; ${WAY_OUT}` : "";
+    throw new SignetError(code, `${at}: ${message}${wayOut}`);
+  }
 }

@@ -75,6 +75,16 @@ describe("journalSecret", () => {
     });
   });
 
+  it("names the Secret and the way out where the journal is broken", async () => {
+    const data = { "journal.json": Buffer.from("{").toString("base64") };
+    cluster.server.put<Secret>(SECRETS, { metadata: KEY, data });
+    await expect(store.load()).rejects.toMatchObject({
+      code: "MALFORMED",
+      message:
+        "Secret signet-system/signet-ca: the CA journal is not JSON; restore it from a backup, or delete the Secret to begin with a new CA",
+    });
+  });
+
   it("refuses the journal of another trust domain", async () => {
     await store.create(await newJournal());
     const other = journalSecret(cluster.client, KEY, parseTrustDomain("other.org"));
