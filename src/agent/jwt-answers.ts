@@ -2,7 +2,7 @@ import { TokenBucket } from "../kube/token-bucket.ts";
 import type { Bundle } from "../spiffe/bundle.ts";
 import type { IssuedJwt } from "./jwt-response.ts";
 import { tokenHalfLife } from "./token-schedule.ts";
-import { isWanted } from "./workload.ts";
+import { fingerprint, isWanted } from "./workload.ts";
 import type { Wanted } from "./workload.ts";
 
 /** What one pod may keep and ask for. */
@@ -39,6 +39,8 @@ const SET_BACK_MS = 1000;
 /** An answer of the operator. */
 export interface Answer {
   readonly tokens: readonly IssuedJwt[];
+  /** All identities of the pod were asked for, not one of them. */
+  readonly ofAll: boolean;
   readonly bytes: number;
   readonly cameAt: number;
   readonly expiresAt: number;
@@ -89,7 +91,7 @@ export function recall(pod: PodTokens, key: string, { grant, now }: Recalled): A
 function stillAgrees(answer: Answer, grant: JwtGrant): boolean {
   const { bundle, wanted } = answer.agreesWith;
   if (bundle === grant.bundle && wanted === grant.wanted) return true;
-  if (!agrees(answer.tokens, grant)) return false;
+  if (!agrees(answer, grant)) return false;
   answer.agreesWith = grant;
   return true;
 }
@@ -103,6 +105,7 @@ export function forget(pod: PodTokens, key: string): void {
 interface Remembered {
   readonly key: string;
   readonly tokens: readonly IssuedJwt[];
+  readonly ofAll: boolean;
   readonly limits: JwtCacheLimits;
   readonly agreesWith: JwtGrant;
   readonly now: number;
@@ -111,7 +114,7 @@ interface Remembered {
 /** Keeps an answer, and takes away those used longest ago when there are too many. */
 export function remember(
   pod: PodTokens,
-  { key, tokens, limits, agreesWith, now }: Remembered,
+  { key, tokens, ofAll, limits, agreesWith, now }: Remembered,
 ): void {
   const bytes = tokens.reduce((sum, { token }) => sum + token.length, key.length);
   const expiresAt = tokens.reduce((first, token) => Math.min(first, token.expiresAt), Infinity);
@@ -121,7 +124,7 @@ export function remember(
   );
   forget(pod, key);
   pod.answers.set(key, {
-    ...{ tokens, bytes, expiresAt, renewAt, agreesWith },
+    ...{ tokens, ofAll, bytes, expiresAt, renewAt, agreesWith },
     cameAt: now,
     failures: 0,
   });
@@ -132,8 +135,12 @@ export function remember(
   }
 }
 
-/** Tells whether tokens are what a pod is entitled to, and verify. */
-export function agrees(tokens: readonly IssuedJwt[], { bundle, wanted }: JwtGrant): boolean {
+/** Tells whether tokens are what a pod is entitled to, all of it where all was asked for, and verify. */
+export function agrees(
+  { tokens, ofAll }: Pick<Answer, "tokens" | "ofAll">,
+  { bundle, wanted }: JwtGrant,
+): boolean {
+  if (ofAll && wanted !== undefined && fingerprint(tokens) !== wanted) return false;
   return tokens.every(
     (token) =>
       (wanted === undefined || isWanted(wanted, token)) &&

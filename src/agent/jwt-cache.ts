@@ -139,8 +139,9 @@ async function issueOnce(
   const tokens = await issue(podUid, question, before.bundle);
   const after = grant();
   // A replica that lags may still name an entry as it was: good enough to hand out, not to keep.
-  if (after && agrees(tokens, after)) {
-    remember(pod, { key, tokens, limits, agreesWith: after, now: clock.now() });
+  const ofAll = question.spiffeId === undefined;
+  if (after && agrees({ tokens, ofAll }, after)) {
+    remember(pod, { key, tokens, ofAll, limits, agreesWith: after, now: clock.now() });
   }
   return tokens;
 }

@@ -27,6 +27,8 @@ export function tokenRenewer({ state, issuing, clock, log, count }: TokenRenewer
     const deadline = now + renewalTimeout(tokensExpiry(held.tokens) - now);
     const { tokens, error } = await issuing.fileTokens(volume, held, { deadline, signal });
     if (signal.aborted || !state.holds(item)) return;
+    // Another identity came meanwhile: its own tokens are due already.
+    if (item.workload.held?.svids[0]?.spiffeId !== held.svids[0]?.spiffeId) return;
     count(error === undefined ? "tokens-renewed" : "tokens-failed");
     if (error !== undefined) {
       const fields = { ...volumeNames(item), error: errorMessage(error) };

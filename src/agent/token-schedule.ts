@@ -31,13 +31,12 @@ export function tokenHalfLife({ issuedAt, expiresAt }: TokenLifetime, now: numbe
  * missing or is of another identity than the default one, never for a volume without tokens.
  */
 export function tokensDue(
-  { svids, tokens }: Pick<WorkloadIdentity, "svids" | "tokens">,
+  identity: Pick<WorkloadIdentity, "svids" | "tokens">,
   { volume, now, random }: TokenMoment,
 ): number {
-  const spiffeId = svids[0]?.spiffeId;
   const due = volume.jwtAudiences.map((audience) => {
-    const token = tokens.find((candidate) => candidate.audience === audience);
-    if (token === undefined || token.spiffeId !== spiffeId) return now;
+    const token = tokenFor(identity, audience);
+    if (token === undefined) return now;
     const start = Math.min(token.issuedAt, now);
     const half = tokenHalfLife(token, now) - start;
     return Math.round(start + half * (1 + SPREAD * (2 * random() - 1)));
@@ -47,15 +46,25 @@ export function tokensDue(
 
 /**
  * When tokens that came just now should be renewed: as `tokensDue`, but never at once, so that a node whose
- * clock runs ahead does not renew without pause.
+ * clock runs ahead does not renew without pause. One that is missing or of another identity waits a second only.
  */
 export function nextTokensDue(
   identity: Pick<WorkloadIdentity, "svids" | "tokens">,
   moment: TokenMoment,
 ): number {
-  const left = tokensExpiry(identity.tokens) - moment.now;
-  const gap = Math.max(MIN_GAP_MS, Number.isFinite(left) ? Math.ceil(left / 4) : MIN_GAP_MS);
+  const isWhole = moment.volume.jwtAudiences.every((audience) => tokenFor(identity, audience));
+  const left = isWhole ? tokensExpiry(identity.tokens) - moment.now : 0;
+  const gap = Math.max(MIN_GAP_MS, Math.ceil(left / 4));
   return Math.max(tokensDue(identity, moment), moment.now + gap);
+}
+
+/** The token of the default identity for an audience. */
+function tokenFor(
+  { svids, tokens }: Pick<WorkloadIdentity, "svids" | "tokens">,
+  audience: string,
+): FileToken | undefined {
+  const spiffeId = svids[0]?.spiffeId;
+  return tokens.find((token) => token.audience === audience && token.spiffeId === spiffeId);
 }
 
 /** When the first token expires; in the past when there is none. */

@@ -16,6 +16,8 @@ export interface Workload {
   readonly held: WorkloadIdentity | undefined;
   /** The operator, who knew the whole node, said that the pod has no identity any more. */
   readonly gone: boolean;
+  /** Taken over with an identity that the operator, who knew the whole node, had not named. */
+  readonly unnamed: boolean;
   /** When `held` was taken over or came last. */
   readonly refreshedAt: number;
   readonly renewAt: number;
@@ -48,6 +50,8 @@ export interface EntryRef {
 
 /** Bundle changes are written within this time, so that a node does not rewrite all volumes in one instant. */
 const REWRITE_SPREAD_MS = 1000;
+/** An identity that was not named may be on its way, or was taken away meanwhile: then it is asked for again. */
+const UNNAMED_MS = 5000;
 /** Renewals that are overdue when the operator is back are spread over this time. */
 const RECOVERY_SPREAD_MS = 1000;
 
@@ -67,12 +71,19 @@ export function isWanted(wanted: string, { entryId, revision }: EntryRef): boole
 export function adopted(
   volume: Volume,
   held: WorkloadIdentity | undefined,
-  { wanted, now, random }: Moment & { readonly wanted: Wanted },
+  {
+    wanted,
+    isSynced,
+    now,
+    random,
+  }: Moment & { readonly wanted: Wanted; readonly isSynced?: boolean },
 ): Workload {
-  const renewAt = held ? renewalTime(validity(held), now, random) : Infinity;
+  const unnamed = isSynced === true && !wanted;
+  const latest = unnamed ? now + UNNAMED_MS : Infinity;
+  const renewAt = held ? Math.min(latest, renewalTime(validity(held), now, random)) : Infinity;
   const tokensAt = held ? tokensDue(held, { volume, now, random }) : Infinity;
   const fresh = { attempt: 0, trouble: undefined, refreshedAt: now };
-  const written = { writeAt: Infinity, failedWrites: 0, gone: false };
+  const written = { writeAt: Infinity, failedWrites: 0, gone: false, unnamed };
   const workload = { volume, held, renewAt, tokensAt, tokenAttempt: 0, ...fresh, ...written };
   return wanted ? withEntries(workload, wanted, { now, random }) : workload;
 }
@@ -83,10 +94,10 @@ export function adopted(
  */
 export function withEntries(workload: Workload, wanted: string, { now, random }: Moment): Workload {
   const { held, volume } = workload;
-  const base = { ...workload, gone: false, trouble: undefined, attempt: 0 };
+  const base = { ...workload, gone: false, unnamed: false, trouble: undefined, attempt: 0 };
   if (!held) return { ...base, renewAt: now, writeAt: Infinity };
   if (fingerprint(held.svids) !== wanted) return { ...base, renewAt: now };
-  if (workload.trouble === undefined) return workload;
+  if (workload.trouble === undefined && !workload.unnamed) return workload;
   const soon = now + Math.round(random() * RECOVERY_SPREAD_MS);
   const renewAt = Math.max(soon, renewalTime(validity(held), now, random));
   const tokensAt = Math.max(soon, tokensDue(held, { volume, now, random }));
@@ -176,7 +187,11 @@ export function renewed(
   if (workload.trouble === "no-identity") return workload;
   const tokens = answer.tokens.length > 0 ? answer.tokens : (workload.held?.tokens ?? []);
   const held = { ...answer, tokens };
-  const keepsTokens = tokens !== answer.tokens && isSameDefault(workload.held, answer);
+  // Renewals that ended with entries that are back now begin anew.
+  const keepsTokens =
+    tokens !== answer.tokens &&
+    workload.tokensAt < Infinity &&
+    isSameDefault(workload.held, answer);
   const tokensAt = keepsTokens
     ? workload.tokensAt
     : nextTokensDue(held, { volume: workload.volume, now, random });

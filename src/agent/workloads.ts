@@ -100,11 +100,13 @@ export function workloads(options: WorkloadsOptions): Workloads {
   return {
     ...reactions(state),
     adopt(volume, current) {
-      const at = { now: clock.now(), random, wanted: state.entries.of(volume.pod.uid) };
+      const { isSynced } = state.entries;
+      const wanted = state.entries.of(volume.pod.uid);
+      const at = { now: clock.now(), random, wanted, isSynced };
       const item = { workload: adopted(volume, current, at), running: new Set<Work>() };
       state.tracked.set(volume.id, item);
       const catchUp = caughtUp(state.trust);
-      const isGone = !current && state.entries.isSynced && !at.wanted;
+      const isGone = !current && isSynced && !wanted;
       state.change([item], (workload, moment) => {
         const next = isGone ? withoutEntries(workload, { now: moment.now, gone: true }) : workload;
         return catchUp({ ...next }, moment);

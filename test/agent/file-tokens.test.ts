@@ -188,6 +188,23 @@ test("a default identity that changes gets tokens of its own", async () => {
   expect(shown()?.tokens).toHaveLength(2);
 });
 
+test("a refusal of tokens for an identity that is not the default any more puts off no others", async () => {
+  const { clock, operator, publish, shown, asked } = await world();
+  await publish();
+  const hanging = Promise.withResolvers<never>();
+  operator.tamperJwt = () => hanging.promise;
+  await clock.advance(3 * MINUTE);
+  await until(() => asked("issueJwt") === 4, "tokens asked for");
+  operator.setEntries("pod-web", [entry("other")]);
+  await until(() => shown()?.svids[0]?.entryId === "entry-other", "SVID changed");
+  operator.tamperJwt = (answer) => answer;
+  const changedAt = clock.now();
+  hanging.reject(new SignetError("PERMISSION_DENIED", "pod has no such identity"));
+  const isOfOther = () => shown()?.tokens.every(({ spiffeId }) => spiffeId.endsWith("/other"));
+  await advanceUntil(clock, isOfOther, "tokens changed");
+  expect(clock.now() - changedAt).toBeLessThan(10_000);
+});
+
 test("tokens of a key that left the bundle are renewed at once", async () => {
   const { clock, operator, publish, shown } = await world();
   const first = await publish();

@@ -196,11 +196,6 @@ test("a changed entry, a key that left the bundle and a lost identity end a toke
   const first = await given.fetch();
   given.bundle = bundleWith("k0", "k1");
   expect(await given.fetch()).toBe(first);
-  given.wanted = fingerprint([
-    { entryId: "web", revision: "r1" },
-    { entryId: "web-2", revision: "r1" },
-  ]);
-  expect(await given.fetch()).toBe(first);
   given.wanted = fingerprint([{ entryId: "web", revision: "r2" }]);
   given.revision = "r2";
   const second = await given.fetch();
@@ -213,6 +208,17 @@ test("a changed entry, a key that left the bundle and a lost identity end a toke
   await given.fetch();
   given.isGone = true;
   await expect(given.fetch()).rejects.toMatchObject({ code: "NO_IDENTITY" });
+});
+
+test("an entry that comes ends an answer for all identities, and none for one of them", async () => {
+  const given = world();
+  const one = { spiffeId: "spiffe://test.local/web" };
+  await given.fetch();
+  const kept = await given.fetch(["api"], one);
+  const [web, more] = ["web", "more"].map((entryId) => ({ entryId, revision: "r1" }));
+  given.wanted = fingerprint([web!, more!]);
+  expect(await given.fetch()).toBe("token-3-api");
+  expect(await given.fetch(["api"], one)).toBe(kept);
 });
 
 test("an answer for an entry as it was is handed out, and not kept", async () => {

@@ -288,6 +288,36 @@ test("removal keep: the streams end with PERMISSION_DENIED, files stay, and all 
   expect(leafOf(await x509(client).until(1)).serialNumber).toBeDefined();
 });
 
+test("removal while a volume is published ends its streams within seconds", async () => {
+  const { clock, operator, agent, publish, open } = await world();
+  operator.setEntries("pod-web", [entry("web")]);
+  const { volume, identity } = await publish("web");
+  operator.setEntries("pod-web", []);
+  await until(() => agent.status().withoutIdentity === 1, "removed");
+  const late = { ...volume, id: "vol-late" };
+  agent.identities.adopt(late, identity);
+  const stream = x509(await open(late.id));
+  await stream.until(1);
+  const from = clock.now();
+  await advanceUntil(clock, () => agent.status().withoutIdentity === 2, "noticed");
+  expect(clock.now() - from).toBeLessThan(10_000);
+  await expect(stream.ended).resolves.toMatchObject({ code: "PERMISSION_DENIED" });
+});
+
+test("an entry that is named after its volume is published costs no renewal", async () => {
+  const { clock, operator, agent, publish } = await world();
+  operator.setEntries("pod-web", [entry("web")]);
+  const { volume, identity } = await publish("web");
+  operator.setEntries("pod-web", []);
+  await until(() => agent.status().withoutIdentity === 1, "removed");
+  agent.identities.adopt(volume, identity);
+  operator.setEntries("pod-web", [entry("web")]);
+  operator.setEntries("pod-other", [entry("other")]);
+  await publish("other");
+  await clock.advance(10_000);
+  expect(agent.counted("renewed")).toBe(0);
+});
+
 test("removal remove: the files are cleared, however often it takes, and shown anew with the entry", async () => {
   const { clock, operator, agent, volumes, publish } = await world();
   operator.setEntries("pod-web", [entry("web")]);

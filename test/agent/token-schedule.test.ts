@@ -67,6 +67,14 @@ test("a token that is missing or of another identity is due now, and no audience
   expect(tokensExpiry([])).toBe(-Infinity);
 });
 
+test("a token that is missing or of another identity is due in a second, however long the others live", () => {
+  const moment = { volume, now: 7, random: () => 0.5 };
+  const other = { ...token("b", 0), spiffeId: "spiffe://test.local/old" };
+  expect(nextTokensDue(identity(token("a", 0), other), moment)).toBe(1007);
+  expect(nextTokensDue(identity(token("a", 0)), moment)).toBe(1007);
+  expect(nextTokensDue(identity(), moment)).toBe(1007);
+});
+
 test("a kid is read from any text without a throw", () => {
   expect(keyIdOf(token("a", 0).token)).toBe("k1");
   fc.assert(fc.property(fc.string(), (text) => void keyIdOf(text)));

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import type { WorkloadIdentity } from "../../src/csi/ports.ts";
+import type { FileToken, WorkloadIdentity } from "../../src/csi/ports.ts";
 import { nodeEntries } from "../../src/agent/node-entries.ts";
 import {
   adopted,
@@ -9,6 +9,7 @@ import {
   fingerprint,
   renewed,
   withEntries,
+  withoutEntries,
 } from "../../src/agent/workload.ts";
 import { identityOf, pod, volumeOf } from "./fixture.ts";
 
@@ -108,4 +109,27 @@ test("pods that are not named in a session are forgotten at its sync, later ones
   expect(entries.of("named")).toBeUndefined();
   expect(entries.of("later")).toBe(fingerprint(ref));
   expect(entries.isSynced).toBe(true);
+});
+
+const tokenOf = (name: string): FileToken => ({
+  audience: "api",
+  spiffeId: `spiffe://test.local/${name}`,
+  token: "a.b.c",
+  issuedAt: 0,
+  expiresAt: HOUR,
+});
+const wantedOf = (...entryIds: string[]): string =>
+  fingerprint(entryIds.map((entryId) => ({ entryId, revision: "r1" })));
+const withToken = () => {
+  const held = { ...identity(0, "a"), tokens: [tokenOf("a")] };
+  const asking = { ...volume, jwtAudiences: ["api"] };
+  return adopted(asking, held, { ...at(0), wanted: wantedOf("a") });
+};
+
+test("tokens of entries that went, and came again with another one beside, are renewed", () => {
+  const gone = withoutEntries(withToken(), { now: 1, gone: true });
+  const wanted = wantedOf("a", "b");
+  const back = withEntries(gone, wanted, at(2));
+  const { tokensAt } = renewed(back, identity(2, "a", "b"), { ...at(2), wanted, asked: wanted });
+  expect(tokensAt).toBe(HOUR / 2);
 });
