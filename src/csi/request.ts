@@ -109,6 +109,15 @@ export function parseTarget(path: string, podsDir: string): string {
   return path;
 }
 
+/** Tells whether `parseTarget` would accept. */
+export function isTarget(path: string, podsDir: string): boolean {
+  try {
+    return parseTarget(path, podsDir) === path;
+  } catch {
+    return false;
+  }
+}
+
 function parseCapability(capability: VolumeCapability | undefined): string {
   switch (capability?.accessType.case) {
     case "mount":

@@ -16,7 +16,7 @@ import type {
 } from "../rpc/gen/csi/v1/csi_pb.js";
 import type { CallContext, Handlers } from "../rpc/server.ts";
 import type { PublishCall } from "./first-identity.ts";
-import { parsePublish, parseUnpublish, parseVolumeId } from "./request.ts";
+import { isTarget, parsePublish, parseUnpublish, parseVolumeId } from "./request.ts";
 import type { PublishRequest, RequestContext } from "./request.ts";
 import type { Targets } from "./target.ts";
 import { asSystemError, showsValidSvid } from "./volume-store.ts";
@@ -98,7 +98,7 @@ async function publish(
 ): Promise<void> {
   const { volumes, clock, log, publishTimeout } = deps;
   const started = clock.now();
-  const parsed = parseUnlessPublished(deps, request);
+  const parsed = await parseUnlessPublished(deps, request);
   if (parsed === undefined) return;
   const call: PublishCall = {
     deadline: publishDeadline(started, context.deadline, publishTimeout),
@@ -119,24 +119,32 @@ async function publish(
 }
 
 /** A running pod must not lose its volume because this version is stricter than the one that mounted it. */
-function parseUnlessPublished(
-  { volumes, requests, clock, log }: NodeDeps,
+async function parseUnlessPublished(
+  deps: NodeDeps,
   request: NodePublishVolumeRequest,
-): PublishRequest | undefined {
+): Promise<PublishRequest | undefined> {
+  const { volumes, requests, clock, log } = deps;
   try {
     return parsePublish(request, requests);
   } catch (error) {
     const known = volumes.get(request.volumeId);
-    if (known === undefined || known.state.target !== request.targetPath) throw error;
-    if (!showsValidSvid(known, clock.now())) {
-      throw new SignetError("UNAVAILABLE", errorMessage(error), { cause: error });
+    const isKnown = known !== undefined && known.state.target === request.targetPath;
+    if (isKnown && showsValidSvid(known, clock.now())) {
+      log.warn(
+        { volume: known.state.id, pod: known.state.pod.name, error: errorMessage(error) },
+        "republish is not valid; the volume stays as it is",
+      );
+      return undefined;
     }
-    log.warn(
-      { volume: known.state.id, pod: known.state.pod.name, error: errorMessage(error) },
-      "republish is not valid; the volume stays as it is",
-    );
-    return undefined;
+    // What another version or driver mounted may be unknown here, and serve a pod.
+    if (!isKnown && !(await mayBeMounted(deps, request.targetPath))) throw error;
+    throw new SignetError("UNAVAILABLE", errorMessage(error), { cause: error });
   }
+}
+
+async function mayBeMounted({ targets, requests }: NodeDeps, path: string): Promise<boolean> {
+  if (!isTarget(path, requests.podsDir)) return false;
+  return (await targets.inspect(path).catch(() => "unknown")) !== "none";
 }
 
 async function volumeStats({ volumes, targets }: NodeDeps, request: NodeGetVolumeStatsRequest) {

@@ -1,7 +1,7 @@
 import { access, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { errorMessage, isSignetError } from "../core/errors.ts";
-import { parseTarget } from "./request.ts";
+import { isTarget } from "./request.ts";
 import type { VolumeLock } from "./volume-lock.ts";
 import type { VolumeSockets } from "./volume-sockets.ts";
 import type { VolumeState } from "./volume-state.ts";
@@ -94,14 +94,6 @@ async function dropVolume(
     log.info({ volume: state.id, pod: state.pod.name }, "volume of a removed pod collected");
   } finally {
     lease.release();
-  }
-}
-
-function isTarget(path: string, podsDir: string): boolean {
-  try {
-    return parseTarget(path, podsDir) === path;
-  } catch {
-    return false;
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Clock } from "../core/clock.ts";
-import { errorMessage, SignetError } from "../core/errors.ts";
+import { errorMessage, isSignetError, SignetError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import { pruneGenerations } from "./atomic-writer.ts";
 import type { IdentityRecord } from "./identity-record.ts";
@@ -38,7 +38,8 @@ export interface VolumeStore {
   readonly records: ReadonlyMap<string, VolumeRecord>;
   /**
    * Writes the identity into the mounted volume, records it in the state, and remembers the volume. The pod hears
-   * of it if it wants to and had files before. Throws RESOURCE_EXHAUSTED when the files do not fit.
+   * of it if it wants to and had files before. Throws RESOURCE_EXHAUSTED when the files do not fit, of which those
+   * foreign bundles that are shown then stay, and all the rest is renewed if that fits.
    */
   show(volume: VolumeSpec, identity: WorkloadIdentity | undefined): Promise<void>;
   /** Leaves the trust bundles in the mounted volume, takes keys, SVIDs and tokens away, and records that. */
@@ -66,18 +67,27 @@ export function createVolumeStore(deps: VolumeDeps): VolumeStore {
   ): Promise<void> => {
     const known = records.has(volume.id);
     const state = { ...volume, entries: entriesOf(identity) };
-    const encoded = encodeState(state);
-    if (saved.get(volume.id) !== encoded) await states.save(state);
-    saved.set(volume.id, encoded);
     const record = { state, notAfter: identity?.svids[0]?.notAfter };
     records.set(volume.id, record);
     if (changed !== undefined && known) aftermath.begin(record, changed);
+    // Last: the files are there, whatever becomes of the state on a disk that may be full.
+    const encoded = encodeState(state);
+    if (saved.get(volume.id) !== encoded) await states.save(state);
+    saved.set(volume.id, encoded);
   };
   return {
     records,
     async show(volume, identity) {
-      const changed = identity && writeIdentity(volume, identity, clock.now());
-      await remember(volume, identity, changed);
+      try {
+        const changed = identity && writeIdentity(volume, identity, clock.now());
+        await remember(volume, identity, changed);
+      } catch (error) {
+        const fewer = identity && withForeignAsShown(volume, identity, error, log);
+        if (fewer !== undefined) {
+          await remember(volume, fewer, writeIdentity(volume, fewer, clock.now()));
+        }
+        throw error;
+      }
     },
     async clear(volume) {
       const shown = readOrWarn(volume, undefined, log);
@@ -156,6 +166,21 @@ function readOrWarn(
     log.warn(fields, "volume holds no readable identity; it is fetched anew");
     return undefined;
   }
+}
+
+/**
+ * What to show of an identity that does not fit for its foreign bundles: their growth must not cost a pod its own
+ * SVID, so those that are shown stay. Undefined where nothing is shown or another error came.
+ */
+function withForeignAsShown(
+  volume: VolumeSpec,
+  identity: WorkloadIdentity,
+  error: unknown,
+  log: Log,
+): WorkloadIdentity | undefined {
+  if (!isSignetError(error, "RESOURCE_EXHAUSTED")) return undefined;
+  const shown = readOrWarn(volume, undefined, log);
+  return shown && { ...identity, federatedBundles: shown.bundles.federatedBundles };
 }
 
 /** Tells whether the volume shows an SVID that is not over. */

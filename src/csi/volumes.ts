@@ -1,7 +1,7 @@
 import { ERROR_CODES, errorMessage, SignetError, toSignetError } from "../core/errors.ts";
 import { abortError, attestVolume } from "./first-identity.ts";
 import type { PublishCall } from "./first-identity.ts";
-import type { IdentitySink } from "./ports.ts";
+import type { IdentitySink, WorkloadIdentity } from "./ports.ts";
 import type { PublishRequest, UnpublishRequest, VolumeSpec } from "./request.ts";
 import { createVolumeCare } from "./volume-care.ts";
 import type { VolumeFault } from "./volume-health.ts";
@@ -70,16 +70,13 @@ export function createVolumes(deps: VolumeDeps): Volumes {
     write: (id, identity) =>
       locked(context, { id, operation: "write" }, async () => {
         const volume = store.records.get(id)?.state;
-        // Without the tmpfs the key would land on the node's disk.
-        if (volume === undefined || (await deps.targets.inspect(volume.target)) !== "ours") {
-          throw new SignetError("NOT_FOUND", `volume ${id} is not mounted`);
-        }
-        await store.show(volume, identity);
+        if (volume === undefined) throw notMounted(id);
+        await showMounted(context, volume, identity);
       }),
     clear: (id) =>
       locked(context, { id, operation: "write" }, async () => {
         const volume = store.records.get(id)?.state;
-        if (volume === undefined) throw new SignetError("NOT_FOUND", `volume ${id} is not mounted`);
+        if (volume === undefined) throw notMounted(id);
         await store.clear(volume);
       }),
     get: (id) => store.records.get(id),
@@ -121,7 +118,9 @@ async function publish(
   const { targets, store, shown } = context;
   const { volume } = request;
   checkConflicts(store.records, volume);
-  const mounted = await targets.inspect(volume.target);
+  const mounted = await targets.inspect(volume.target).catch((error: unknown) => {
+    throw retriable(asSystemError(error));
+  });
   if (mounted === "none") return await firstPublish(context, request, call);
   if (mounted === "foreign") {
     // A pod that another driver of this name served keeps what it has; an error that is final could cost it its mount.
@@ -179,9 +178,10 @@ async function republish(
   if (known === undefined) {
     // Mounted by an agent that ended before it wrote the state, or lost it.
     const identity = store.recall(volume, []);
-    await store.show(volume, identity);
     const valid = showsValidSvid(store.records.get(volume.id), clock.now());
+    // First: it is known from here on, so that no later call would do it if what follows fails.
     if (valid || mayBeEmpty) identities().adopt(volume, valid ? identity : undefined);
+    await store.show(volume, identity);
   }
   if (showsValidSvid(store.records.get(volume.id), clock.now()) || mayBeEmpty) return;
   // An expired volume belongs to a pod that runs: kubelet must not be held up for it.
@@ -192,8 +192,22 @@ async function republish(
     call,
   );
   if (identity === undefined) throw new SignetError("UNAVAILABLE", "volume's SVID has expired");
-  await store.show(volume, identity);
   identities().adopt(volume, identity);
+  await showMounted({ store, targets: deps.targets }, volume, identity);
+}
+
+/** Throws NOT_FOUND when the mount is gone: without the tmpfs the key would land on the node's disk. */
+async function showMounted(
+  { store, targets }: Pick<Context, "store" | "targets">,
+  volume: VolumeSpec,
+  identity: WorkloadIdentity,
+): Promise<void> {
+  if ((await targets.inspect(volume.target)) !== "ours") throw notMounted(volume.id);
+  await store.show(volume, identity);
+}
+
+function notMounted(id: string): SignetError {
+  return new SignetError("NOT_FOUND", `volume ${id} is not mounted`);
 }
 
 async function unpublish(
@@ -203,7 +217,11 @@ async function unpublish(
   const known = store.records.get(id);
   const isHere = known === undefined || known.state.target === target;
   if (isHere) await shown.close(id);
-  await targets.remove(target);
+  await targets.remove(target).catch((error: unknown) => {
+    // Its files may be gone: should it be published again, it needs new ones.
+    if (isHere && known !== undefined) store.recall(known.state, known.state.entries);
+    throw error;
+  });
   if (!isHere) return;
   identities().forget(id);
   await store.drop(id);

@@ -1,5 +1,13 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
@@ -210,6 +218,24 @@ describe("kubelet's calls", () => {
     await kubelet.mount(pod, { attributes: { "signet.dev/future": "x" } });
     expect(await sandbox.mountPoints()).toEqual([kubelet.target(pod)]);
     expect(log.lines.filter(({ text }) => text.includes("stays as it is"))).toHaveLength(2);
+  });
+
+  test("a running pod keeps a volume that only another version understands", async () => {
+    await running();
+    const pod = makePod();
+    await kubelet.mount(pod);
+    await driver.stop();
+    const folder = join(sandbox.dir, "plugins", DRIVER, "volumes");
+    const [name = ""] = readdirSync(folder);
+    writeFileSync(join(folder, name), JSON.stringify({ version: 99 }));
+    driver = makeDriver();
+    await running();
+    const failure = kubelet.mount(pod, { attributes: { "signet.dev/future": "x" } });
+    await expect(failure).rejects.toMatchObject({
+      code: "UNAVAILABLE",
+      message: expect.stringContaining("signet.dev/future"),
+    });
+    expect(await sandbox.mountPoints()).toEqual([kubelet.target(pod)]);
   });
 
   test("a call that kubelet gives up ends the wait, and a pod that goes meanwhile is let go", async () => {

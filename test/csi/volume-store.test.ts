@@ -301,6 +301,34 @@ test("a pod hears of changes that it wants to hear of, and never of its first fi
   server.close();
 });
 
+test("files that changed are known and told of, also when the state cannot be kept", async () => {
+  const heard: (string | undefined)[] = [];
+  const server = createServer((request, response) => {
+    heard.push(request.url);
+    response.end();
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const volume = newVolume({ notify: `http://:${port}/rotated` });
+  await store.show(volume, rich);
+  const { svids, ...other } = await makeRichIdentity(HINTS);
+  const after = {
+    ...other,
+    svids: svids.map((svid) => ({ ...svid, notAfter: svid.notAfter + 1 })),
+  };
+  store = start();
+  store.recall(volume, []);
+  rmSync(join(sandbox.dir, "states"), { recursive: true });
+  writeFileSync(join(sandbox.dir, "states"), "a file where the folder should be");
+  await expect(store.show(volume, after)).rejects.toMatchObject({ code: "ENOTDIR" });
+  expect(store.records.get(volume.id)?.notAfter).toBe(after.svids[0]?.notAfter);
+  await expect.poll(() => heard).toEqual(["/rotated"]);
+  rmSync(join(sandbox.dir, "states"));
+  await store.show(volume, after);
+  expect(readdirSync(join(sandbox.dir, "states"))).toHaveLength(1);
+  server.close();
+});
+
 describe.skipIf(!IS_ROOT)("the largest layout", () => {
   const audiences = Array.from({ length: 16 }, (_, i) => `audience-${i}`);
   const words = {
@@ -323,6 +351,19 @@ describe.skipIf(!IS_ROOT)("the largest layout", () => {
     expect(shown(volume).get("jwt/audience-15")).toBe(largest.tokens[15]?.token);
     const { bsize, blocks, bfree } = statfsSync(volume.target);
     expect((blocks - bfree) * bsize).toBeLessThan(0.75 * blocks * bsize);
+  });
+
+  test("that does not fit for its foreign bundles is renewed beside those that are shown", async () => {
+    const volume = newVolume();
+    await createTargets(sandbox.mounter, "csi.spiffe.io").mount(volume.target);
+    await store.show(volume, rich);
+    const renewed = await makeRichIdentity(HINTS);
+    const [foreign] = renewed.federatedBundles;
+    const x509Authorities = Array.from({ length: 64 }, () => Buffer.alloc(20_000, 7));
+    const grown = { ...renewed, federatedBundles: [{ ...foreign!, x509Authorities }] };
+    await expect(store.show(volume, grown)).rejects.toMatchObject({ code: "RESOURCE_EXHAUSTED" });
+    expect(store.recall(volume, [])?.svids).toEqual(renewed.svids);
+    expect(store.recall(volume, [])?.federatedBundles).toEqual(rich.federatedBundles);
   });
 
   test("that does not fit leaves the files and the state as they were", async () => {

@@ -283,6 +283,33 @@ describe("a republish", () => {
     },
   );
 
+  test("that cannot look at the mounts fails with a code that kubelet retries", async () => {
+    const volume = newVolume();
+    await publish(volume);
+    const error = Object.assign(new Error("too many open files"), {
+      syscall: "open",
+      code: "EMFILE",
+    });
+    sandbox.mounter.mounts = () => Promise.reject(error);
+    await expect(publish(volume)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    expect(readFile(volume, "tls.crt")).toContain("BEGIN CERTIFICATE");
+  });
+
+  test("never puts a key on the disk when the mount goes while it waits", async () => {
+    const volume = newVolume();
+    await publish(volume);
+    await clock.advance(2 * HOUR);
+    const waited = Promise.withResolvers<Awaited<ReturnType<typeof makeIdentity>>>();
+    source.answer = () => waited.promise;
+    const publishing = publish(volume);
+    await expect.poll(() => source.attested.length).toBe(2);
+    await sandbox.mounter.unmount(volume.target);
+    mkdirSync(volume.target, { recursive: true });
+    waited.resolve(await makeIdentity({ notAfter: clock.now() + HOUR }));
+    await expect(publishing).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    expect(readdirSync(volume.target)).toEqual([]);
+  });
+
   test.runIf(IS_ROOT)("leaves the mount of another driver alone (real mounts only)", async () => {
     const volume = newVolume();
     mkdirSync(volume.target);
@@ -346,6 +373,16 @@ describe("an unpublish", () => {
     expect(volumes.get(volume.id)).toBeDefined();
     await unpublish();
     await expectNothingLeft(volume);
+  });
+
+  test("that fails half-way leaves no volume that a publish takes for a whole one", async () => {
+    const volume = newVolume();
+    await publish(volume);
+    sandbox.mounter.failUnmount = 1;
+    const unpublish = volumes.unpublish({ id: volume.id, target: volume.target });
+    await expect(unpublish).rejects.toMatchObject({ code: "SYSTEM" });
+    await publish(volume);
+    expect(readFile(volume, "tls.key")).toContain("BEGIN PRIVATE KEY");
   });
 
   test.runIf(IS_ROOT)("takes mounts away that were stacked (real mounts only)", async () => {
@@ -469,6 +506,18 @@ describe("a restart", () => {
     expect(source.adopted.get(volume.id)?.current?.svids).toHaveLength(1);
     expect(stateFiles()).toHaveLength(1);
     expect(await sandbox.mountPoints()).toEqual([volume.target]);
+  });
+
+  test("that lost a volume's state, and cannot keep it anew, has the volume renewed all the same", async () => {
+    const volume = newVolume();
+    await publish(volume);
+    rmSync(join(sandbox.dir, "volumes"), { recursive: true });
+    await restart();
+    rmSync(join(sandbox.dir, "volumes"), { recursive: true });
+    writeFileSync(join(sandbox.dir, "volumes"), "a file where the folder should be");
+    await expect(publish(volume)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    await publish(volume);
+    expect(source.adopted.get(volume.id)?.current?.svids).toHaveLength(1);
   });
 
   test("between mount and write leaves a volume that the next publish finishes", async () => {
