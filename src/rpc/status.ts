@@ -15,8 +15,10 @@ export function toStatus(error: unknown): StatusObject {
   const { code, message } = toSignetError(error);
   const metadata = new Metadata();
   metadata.set(CODE_KEY, code);
-  const details = code === "INTERNAL" ? "internal error; see the log" : message;
-  return { code: ERROR_CODES[code].grpc, details: details.slice(0, MAX_MESSAGE_CHARS), metadata };
+  const told = code === "INTERNAL" ? "internal error; see the log" : message;
+  // grpc-js throws for half of a character that takes two, such as a cut leaves.
+  const details = told.slice(0, MAX_MESSAGE_CHARS).toWellFormed();
+  return { code: ERROR_CODES[code].grpc, details, metadata };
 }
 
 /** The error of a failed call, with the code that the other side threw where it is one of ours. */

@@ -26,6 +26,7 @@ beforeEach(async () => {
     {
       async renew(request, context) {
         if (request.podUid === "gone") throw new SignetError("POD_GONE", "pod is gone");
+        if (request.podUid.length > 100) throw new SignetError("POD_GONE", request.podUid);
         if (request.podUid === "odd") throw new TypeError("secret detail");
         if (request.podUid === "slow") {
           context.signal.addEventListener("abort", () => gone.resolve());
@@ -73,6 +74,15 @@ it("brings the server's own code to the client", async () => {
     code: "POD_GONE",
     message: "pod is gone",
   });
+});
+
+it("cuts a long message, also within a character that takes two", async () => {
+  const deadline = Date.now() + 5000;
+  for (const podUid of ["😀".repeat(600), `x${"😀".repeat(600)}`]) {
+    const call = client.unary(Issuer.method.renew, { podUid }, { deadline });
+    const message = podUid.slice(0, 1024).toWellFormed();
+    await expect(call).rejects.toMatchObject({ code: "POD_GONE", message });
+  }
 });
 
 it("keeps the details of an unexpected failure on the server", async () => {
