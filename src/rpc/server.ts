@@ -1,4 +1,5 @@
 import type { EventEmitter } from "node:events";
+import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import type { Server } from "@grpc/grpc-js";
 import type {
   sendUnaryData,
@@ -18,6 +19,11 @@ type Any = MessageShape<DescMessage>;
 type StreamCall =
   | ServerWritableStream<Any, Any | EncodedMessage>
   | ServerDuplexStream<Any, Any | EncodedMessage>;
+
+/** How long grpc-js is left alone with telling a caller that its deadline has passed. */
+const LATE_MS = 100;
+/** Beyond this a timer would fire at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** What a handler may know of the call it answers. */
 export interface CallContext {
@@ -71,6 +77,8 @@ export function addService<S extends DescService>(
   handlers: Handlers<S>,
   onError: CallObserver = () => undefined,
 ): void {
+  // What grpc-js logs of a server is what clients send, and no client may fill the node's log.
+  setLogVerbosity(logVerbosity.NONE);
   const definition: ServiceDefinition = serviceDefinition(service);
   const wrapped: UntypedServiceImplementation = {};
   for (const method of service.methods) {
@@ -179,9 +187,17 @@ function running(call: ServerUnaryCall<Any, Any> | StreamCall): RunningCall {
   const leave = (): void => gone.abort();
   const events: EventEmitter = call;
   events.once("cancelled", leave);
+  const context = contextOf(call, gone.signal);
+  // grpc-js does not say that a call is over when its deadline passed before its request was complete.
+  const { deadline = Infinity } = context;
+  const late = Math.max(0, deadline - Date.now()) + LATE_MS;
+  const timer = late <= LONGEST_TIMER_MS ? setTimeout(leave, late) : undefined;
   return {
-    context: contextOf(call, gone.signal),
-    settle: () => void events.off("cancelled", leave),
+    context,
+    settle() {
+      clearTimeout(timer);
+      events.off("cancelled", leave);
+    },
   };
 }
 
