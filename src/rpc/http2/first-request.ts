@@ -8,6 +8,8 @@ import { hpackDecoder } from "./hpack.ts";
 
 /** A client sends a few short frames before its first request; more than this is none. */
 const MAX_BYTES = 128 * 1024;
+/** Kept frames beyond this number are put together: a short one costs far more than its bytes. */
+const MAX_PIECES = 256;
 
 export type Verdict = "acceptable" | "to-rewrite";
 
@@ -52,6 +54,10 @@ export function firstRequest(): FirstRequest {
     if (!PREFACE.subarray(0, begun.length).equals(begun)) throw malformed("no HTTP/2 preface");
     return bytes.subarray(missing);
   };
+  const keep = (bytes: Buffer): void => {
+    kept.push(bytes);
+    if (kept.length > MAX_PIECES) kept.splice(0, kept.length, Buffer.concat(kept));
+  };
   /** What a frame is answered with; a frame that the server is to see is kept. */
   const take = (frame: Frame): Buffer[] => {
     const ack = (frame.flags & FLAG.ack) !== 0;
@@ -62,7 +68,7 @@ export function firstRequest(): FirstRequest {
     if (frame.type === FRAME_TYPE.ping && !ack && verdict === undefined) {
       return [encodeFrame({ ...frame, flags: FLAG.ack })];
     }
-    kept.push(frame.raw);
+    keep(frame.raw);
     if (verdict === undefined) verdict = judge(blocks.take(frame));
     return [];
   };
