@@ -10,6 +10,7 @@ import type { ServerReflection } from "../rpc/gen/grpc/reflection/v1/reflection_
 import { reflection, REFLECTION_SERVICES } from "../rpc/reflection.ts";
 import { addService } from "../rpc/server.ts";
 import type { CallObserver } from "../rpc/server.ts";
+import { streamLimits } from "../rpc/stream-limits.ts";
 import { callGate } from "./call-gate.ts";
 import type { CallGate, CallLimits } from "./call-gate.ts";
 import { connections } from "./connections.ts";
@@ -33,6 +34,8 @@ export const DEFAULT_LIMITS: EndpointLimits = {
 
 /** Open calls beyond their limit are refused by name, so HTTP/2 itself, which would let them wait, allows more. */
 const SPARE_STREAMS = 64;
+/** Clients of secret discovery say a few things at most before they wait for an answer. */
+const MESSAGES_PER_FRAME = 64;
 /** How long running calls may take to tell their end. */
 const CLOSE_GRACE_MS = 500;
 
@@ -131,7 +134,11 @@ function grpcServer(
   { limits, validate, services, clock, onError }: EndpointDeps,
 ): Server {
   const streams = limits.openCalls + SPARE_STREAMS;
-  const server = new Server({ ...OPTIONS, "grpc.max_concurrent_streams": streams });
+  const server = new Server({
+    ...OPTIONS,
+    "grpc.max_concurrent_streams": streams,
+    interceptors: [streamLimits({ streams, messagesPerFrame: MESSAGES_PER_FRAME })],
+  });
   addService(server, SpiffeWorkloadAPI, workloadApi({ source, gate, validate, clock }), onError);
   for (const extra of services) extra.add(server, { source, gate, onError });
   const shown = [SpiffeWorkloadAPI, ...services.map(({ service }) => service)];
@@ -148,8 +155,20 @@ function addReflection(
   const answer = reflection([...shown, ...REFLECTION_SERVICES]);
   addService(server, service, {
     async serverReflectionInfo(requests, send, context) {
-      await gate.admit(context);
-      await gate.run(context, () => answer(requests, send));
+      const admit = (): Promise<void> => gate.admit(context);
+      await admit();
+      await gate.run(context, () => answer(eachAdmitted(requests, admit), send));
     },
   });
+}
+
+/** Every question counts as a call: its answer is a thousand times as long. */
+async function* eachAdmitted<T>(
+  requests: AsyncIterable<T>,
+  admit: () => Promise<void>,
+): AsyncGenerator<T> {
+  for await (const request of requests) {
+    await admit();
+    yield request;
+  }
 }

@@ -12,14 +12,20 @@ import {
 } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
-import { credentials } from "@grpc/grpc-js";
+import { create } from "@bufbuild/protobuf";
+import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { rpcClient } from "../../src/rpc/client.ts";
 import type { RpcClient } from "../../src/rpc/client.ts";
+import {
+  ServerReflection,
+  ServerReflectionRequestSchema,
+} from "../../src/rpc/gen/grpc/reflection/v1/reflection_pb.js";
 import { SpiffeWorkloadAPI } from "../../src/rpc/gen/spiffe/workload/workload_pb.js";
 import { encodeFrame } from "../../src/rpc/http2/frames.ts";
+import { methodDefinition } from "../../src/rpc/service.ts";
 import { createEndpoints } from "../../src/workload-api/endpoints.ts";
 import type { Endpoints } from "../../src/workload-api/endpoints.ts";
 import { testDomain, testWorkload } from "../fakes/workload.ts";
@@ -155,6 +161,34 @@ describe("limits", () => {
       reason: { code: "RESOURCE_EXHAUSTED", message: expect.stringContaining("calls a second") },
     });
     expect((await jwt(other.client())).svids).toHaveLength(1);
+  });
+
+  it("count calls without the header, and every question of reflection", async () => {
+    const headless = await start({ limits: { callsPerSecond: 0.1, callBurst: 2 } });
+    const client = headless.client();
+    const call = () => client.unary(method.fetchJWTSVID, { audience: ["a"] });
+    for (let i = 0; i < 2; i += 1)
+      await expect(call()).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    await expect(call()).rejects.toMatchObject({ code: "RESOURCE_EXHAUSTED" });
+
+    const curious = await start({ limits: { callsPerSecond: 0.1, callBurst: 3 } });
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(
+      ServerReflection.method.serverReflectionInfo,
+    );
+    const address = `unix:${curious.volume.socket()}`;
+    const asking = new Client(address, credentials.createInsecure());
+    const stream = asking.makeBidiStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      new Metadata(),
+    );
+    stream.on("error", () => undefined).resume();
+    const ended = new Promise((resolve) => void stream.once("status", resolve));
+    // The stream itself is the first call.
+    for (let i = 0; i < 3; i += 1) stream.write(create(ServerReflectionRequestSchema));
+    expect(await ended).toMatchObject({ details: expect.stringContaining("calls a second") });
+    asking.close();
   });
 
   it("close connections beyond their number, and those that come too quickly", async () => {
