@@ -23,8 +23,8 @@ export interface DeltaSubscription {
   /** Name → version that was told last. */
   readonly held: ReadonlyMap<string, string>;
   /**
-   * Told once and no longer asked for by name: a client that reads of them only after it asked for everything again takes
-   * them for its own, and must be told when they are gone.
+   * Told once and not told since they were asked for again or no more: a client that reads of them only after it asked
+   * for everything again takes them for its own, and must be told when they are gone.
    */
   readonly left: ReadonlySet<string>;
   /** The number of responses so far, which is the last one's nonce. */
@@ -52,7 +52,7 @@ export function takeDeltaRequest(
     ...known,
     names,
     held,
-    left: leftBehind(known, names, held),
+    left: leftBehind(known, held),
     // Clients may name themselves in the first request of a stream only.
     validator: node === undefined ? known.validator : validatorFor(node, validatorDisabled),
   };
@@ -93,15 +93,11 @@ function stillHeld(
   return new Map([...held].filter(([name]) => !again.has(name) && (all || names.includes(name))));
 }
 
-/** What the client was told to exist, beyond what it holds or asks for by name now. */
-function leftBehind(
-  known: DeltaSubscription,
-  names: readonly string[],
-  held: ReadonlyMap<string, string>,
-): Set<string> {
+/** What the client was told to exist, beyond what it holds for sure. */
+function leftBehind(known: DeltaSubscription, held: ReadonlyMap<string, string>): Set<string> {
   const present = [...known.held].filter(([, version]) => version !== ABSENT);
   const told = [...known.left, ...present.map(([name]) => name)];
-  return new Set(told.filter((name) => !held.has(name) && !names.includes(name)));
+  return new Set(told.filter((name) => !held.has(name)));
 }
 
 /** The response to a subscription, if there is something new to tell. Throws INVALID_ARGUMENT. */
@@ -130,7 +126,7 @@ export function respondDelta(
     subscription: {
       ...subscription,
       held: versions,
-      left: all ? new Set() : subscription.left,
+      left: new Set(all ? [] : [...subscription.left].filter((name) => !wanted.has(name))),
       sent,
       rejected: false,
     },

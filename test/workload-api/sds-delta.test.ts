@@ -146,6 +146,16 @@ describe("an incremental subscription", () => {
     ]);
   });
 
+  it("tells what is gone to a client that named it meanwhile, and could not be answered", () => {
+    const first = respondDelta(take(undefined, {}).subscription, catalog({ a: 1, b: 1 }));
+    const named = take(first?.subscription, { resourceNamesSubscribe: ["a"] });
+    const left = take(named.subscription, { resourceNamesUnsubscribe: ["a"] });
+    const next = respondDelta(left.subscription, catalog({ b: 1 }));
+    expect(next && told(next.response)).toEqual({ told: [], removed: ["a"] });
+    const again = next && take(next.subscription, { resourceNamesUnsubscribe: ["a"] });
+    expect(again && respondDelta(again.subscription, catalog({ b: 1 }))).toBeUndefined();
+  });
+
   it("tells each refusal of the last response once, and sends nothing for it", () => {
     const { subscription } = take(undefined, { resourceNamesSubscribe: ["a"] });
     const next = respondDelta(subscription, catalog({ a: 1 }));
@@ -182,6 +192,8 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant("unsubscribe" as const), names: fc.subarray([...NAMES, "*"]) }),
   fc.record({ kind: fc.constant("read" as const), accepts: fc.boolean() }),
   fc.record({ kind: fc.constant("reconnect" as const) }),
+  // For a while nothing is known, so that nothing can be answered.
+  fc.record({ kind: fc.constant("know" as const), isKnown: fc.boolean() }),
 );
 
 it("always brings a client that follows xDS to the newest state, telling nothing twice", () => {
@@ -192,7 +204,7 @@ it("always brings a client that follows xDS to the newest state, telling nothing
       (names, steps) => {
         const play = playedStream(names);
         for (const event of steps) play.step(event);
-        play.answer();
+        play.step({ kind: "know", isKnown: true });
         while (play.read(true));
         expect(Object.fromEntries(play.held())).toEqual(Object.fromEntries(play.expected()));
         expect(play.repeated).toEqual([]);
@@ -207,6 +219,7 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 /** A server and a client, with the responses between them on their way. */
 function playedStream(initial: readonly string[]) {
   let content: Content = { a: 0, b: 0 };
+  let isKnown = true;
   let names = new Set<string>(initial);
   let held = new Map<string, string>();
   let way: DeltaAnswer[] = [];
@@ -216,8 +229,8 @@ function playedStream(initial: readonly string[]) {
   const repeated: string[] = [];
   const isWanted = (name: string): boolean => names.has(name) || names.has("*");
   const answer = (): void => {
-    const next = subscription && respondDelta(subscription, catalog(content));
-    if (next === undefined) return;
+    const next = subscription && isKnown && respondDelta(subscription, catalog(content));
+    if (!next) return;
     subscription = next.subscription;
     way.push(next.response);
     for (const { name = "", version = "" } of next.response.resources ?? []) {
@@ -267,7 +280,6 @@ function playedStream(initial: readonly string[]) {
   reconnect();
   return {
     repeated,
-    answer,
     read,
     held: () => held,
     step(event: Step): void {
@@ -279,7 +291,10 @@ function playedStream(initial: readonly string[]) {
         request({ resourceNamesSubscribe: event.names });
       } else if (event.kind === "unsubscribe") unsubscribe(event.names);
       else if (event.kind === "read") read(event.accepts);
-      else reconnect();
+      else if (event.kind === "know") {
+        isKnown = event.isKnown;
+        answer();
+      } else reconnect();
     },
     expected: (): [string, string][] =>
       NAMES.filter((name) => isWanted(name) && content[name] !== undefined).map((name) => [
