@@ -18,6 +18,8 @@ export interface Waiting<T> extends Scheduled {
 export interface DueLoopOptions<T> {
   /** What waits: nothing that is worked on already. */
   readonly waiting: () => readonly Waiting<T>[];
+  /** What is worked on: times that are chosen for it meanwhile count when it waits again. */
+  readonly busy?: () => readonly Waiting<T>[];
   /** Must not throw. Takes the item out of what waits before it first yields, and puts it back. */
   readonly work: (item: T, signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
@@ -30,7 +32,7 @@ const SET_BACK_MS = 1000;
  * Makes the loop: what expires first goes in front, no more at once than the pace allows, and what waits is
  * not kept waiting by a clock that was set back.
  */
-export function dueLoop<T>({ waiting, work, clock }: DueLoopOptions<T>): DueLoop {
+export function dueLoop<T>({ waiting, busy, work, clock }: DueLoopOptions<T>): DueLoop {
   let sleep = new AbortController();
   const wake = (): void => sleep.abort();
   return {
@@ -55,7 +57,9 @@ export function dueLoop<T>({ waiting, work, clock }: DueLoopOptions<T>): DueLoop
         sleep = new AbortController();
         const now = clock.now();
         const items = waiting();
-        if (now < expected - SET_BACK_MS) setBacks = setBack(setBacks, items, expected - now);
+        if (now < expected - SET_BACK_MS) {
+          setBacks = setBack(setBacks, [...items, ...(busy?.() ?? [])], expected - now);
+        }
         const known = { now, running: running.size, pace };
         const { start, sleepMs } = look(corrected(items, setBacks), known);
         for (const due of start) begin(due, now);

@@ -28,10 +28,10 @@ export function tokenHalfLife({ issuedAt, expiresAt }: TokenLifetime, now: numbe
 
 /**
  * When the tokens of a volume should be renewed: half of the lifetime ± 10 % of the first one, now when one is
- * missing or is of another identity than the default one, never for a volume without tokens.
+ * missing, is of another identity than the default one or is not verified by the bundle, never for a volume without tokens.
  */
 export function tokensDue(
-  identity: Pick<WorkloadIdentity, "svids" | "tokens">,
+  identity: Pick<WorkloadIdentity, "svids" | "tokens" | "bundle">,
   { volume, now, random }: TokenMoment,
 ): number {
   const due = volume.jwtAudiences.map((audience) => {
@@ -49,7 +49,7 @@ export function tokensDue(
  * clock runs ahead does not renew without pause. One that is missing or of another identity waits a second only.
  */
 export function nextTokensDue(
-  identity: Pick<WorkloadIdentity, "svids" | "tokens">,
+  identity: Pick<WorkloadIdentity, "svids" | "tokens" | "bundle">,
   moment: TokenMoment,
 ): number {
   const isWhole = moment.volume.jwtAudiences.every((audience) => tokenFor(identity, audience));
@@ -58,13 +58,16 @@ export function nextTokensDue(
   return Math.max(tokensDue(identity, moment), moment.now + gap);
 }
 
-/** The token of the default identity for an audience. */
+/** The token of the default identity for an audience, if the bundle verifies it. */
 function tokenFor(
-  { svids, tokens }: Pick<WorkloadIdentity, "svids" | "tokens">,
+  { svids, tokens, bundle }: Pick<WorkloadIdentity, "svids" | "tokens" | "bundle">,
   audience: string,
 ): FileToken | undefined {
   const spiffeId = svids[0]?.spiffeId;
-  return tokens.find((token) => token.audience === audience && token.spiffeId === spiffeId);
+  return tokens.find(
+    (token) =>
+      token.audience === audience && token.spiffeId === spiffeId && isSignedWithin(token, bundle),
+  );
 }
 
 /** When the first token expires; in the past when there is none. */

@@ -96,12 +96,18 @@ export function withEntries(workload: Workload, wanted: string, { now, random }:
   const { held, volume } = workload;
   const base = { ...workload, gone: false, unnamed: false, trouble: undefined, attempt: 0 };
   if (!held) return { ...base, renewAt: now, writeAt: Infinity };
-  if (fingerprint(held.svids) !== wanted) return { ...base, renewAt: now };
+  if (fingerprint(held.svids) !== wanted) {
+    // What was refused for other entries may be had for these.
+    const tokens = workload.tokenAttempt > 0 ? { tokensAt: now, tokenAttempt: 0 } : {};
+    return { ...base, ...tokens, renewAt: now };
+  }
   if (workload.trouble === undefined && !workload.unnamed) return workload;
   const soon = now + Math.round(random() * RECOVERY_SPREAD_MS);
   const renewAt = Math.max(soon, renewalTime(validity(held), now, random));
   const tokensAt = Math.max(soon, tokensDue(held, { volume, now, random }));
-  return { ...base, renewAt, tokensAt, tokenAttempt: 0 };
+  // The bundle may have changed while nothing was renewed.
+  const verified = { renewAt, tokensAt, ...dueUnverified(held, { at: soon, now }) };
+  return { ...base, ...verified, tokenAttempt: 0 };
 }
 
 /**
@@ -132,13 +138,18 @@ export function withBundle(workload: Workload, bundle: Bundle, { now, random }: 
     writeAt: writtenSoon(workload, now, random),
   };
   if (workload.trouble === "no-identity") return next;
+  return { ...next, ...dueUnverified(next.held, { at: now, now }) };
+}
+
+/** What is due because the bundle that goes with it does not verify it. */
+function dueUnverified(
+  { svids, tokens, bundle }: WorkloadIdentity,
+  { at, now }: { readonly at: number; readonly now: number },
+): Partial<Pick<Workload, "renewAt" | "tokensAt">> {
   const authorities = bundle.x509Authorities;
-  const verifies = held.svids.every(({ chain }) => isVerifiable({ chain, authorities, now }));
-  const renewAt = verifies ? workload.renewAt : now;
-  const tokensAt = held.tokens.every((token) => isSignedWithin(token, bundle))
-    ? workload.tokensAt
-    : now;
-  return { ...next, renewAt, tokensAt };
+  const verifies = svids.every(({ chain }) => isVerifiable({ chain, authorities, now }));
+  const isSigned = tokens.every((token) => isSignedWithin(token, bundle));
+  return { ...(verifies ? {} : { renewAt: at }), ...(isSigned ? {} : { tokensAt: at }) };
 }
 
 /** Foreign bundles by trust domain; those of an answer count as long as not all were said. */
@@ -191,7 +202,8 @@ export function renewed(
   const keepsTokens =
     tokens !== answer.tokens &&
     workload.tokensAt < Infinity &&
-    isSameDefault(workload.held, answer);
+    isSameDefault(workload.held, answer) &&
+    tokens.every((token) => isSignedWithin(token, answer.bundle));
   const tokensAt = keepsTokens
     ? workload.tokensAt
     : nextTokensDue(held, { volume: workload.volume, now, random });

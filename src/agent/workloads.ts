@@ -129,12 +129,14 @@ interface WorkLoop {
 }
 
 function workLoop(name: Work, { clock, state, plan, work }: WorkLoop): DueLoop {
+  const planned = (isBusy: boolean) => () =>
+    [...state.tracked.values()]
+      .filter(({ running }) => running.has(name) === isBusy)
+      .map((item) => ({ item, ...plan(item.workload) }));
   return dueLoop<Tracked>({
     clock,
-    waiting: () =>
-      [...state.tracked.values()]
-        .filter(({ running }) => !running.has(name))
-        .map((item) => ({ item, ...plan(item.workload) })),
+    waiting: planned(false),
+    busy: planned(true),
     async work(item, signal) {
       item.running.add(name);
       await work(item, signal);

@@ -27,7 +27,8 @@ const token = (audience: string, issuedAt: number, ttl = 5 * MINUTE): FileToken 
 function identity(...tokens: FileToken[]): WorkloadIdentity {
   const svid = { spiffeId: WEB, entryId: "web", revision: "r1", chain: [], hint: "" };
   const validity = { notBefore: 0, notAfter: 86_400_000 };
-  return { ...identityOf([{ ...svid, ...validity, federatesWith: [] }]), tokens };
+  const bundle = { ...bundleOf([]), jwtAuthorities: [{ kid: "k1", kty: "EC" }] };
+  return { ...identityOf([{ ...svid, ...validity, federatesWith: [] }]), bundle, tokens };
 }
 
 const ttls = fc.integer({ min: 10_000, max: 86_400_000 });
@@ -73,6 +74,13 @@ test("a token that is missing or of another identity is due in a second, however
   expect(nextTokensDue(identity(token("a", 0), other), moment)).toBe(1007);
   expect(nextTokensDue(identity(token("a", 0)), moment)).toBe(1007);
   expect(nextTokensDue(identity(), moment)).toBe(1007);
+});
+
+test("a token of a key that left the bundle is due now, and in a second when it came just now", () => {
+  const moment = { volume, now: 7, random: () => 0.5 };
+  const held = { ...identity(token("a", 0), token("b", 0)), bundle: bundleOf([]) };
+  expect(tokensDue(held, moment)).toBe(7);
+  expect(nextTokensDue(held, moment)).toBe(1007);
 });
 
 test("a kid is read from any text without a throw", () => {

@@ -28,7 +28,8 @@ function identity(issuedAt: number, ...entryIds: string[]): WorkloadIdentity {
     hint: "",
     federatesWith: [],
   }));
-  return identityOf(svids);
+  const signed = identityOf(svids);
+  return { ...signed, bundle: { ...signed.bundle, jwtAuthorities: [{ kid: "k", kty: "EC" }] } };
 }
 
 interface Ref {
@@ -114,7 +115,7 @@ test("pods that are not named in a session are forgotten at its sync, later ones
 const tokenOf = (name: string): FileToken => ({
   audience: "api",
   spiffeId: `spiffe://test.local/${name}`,
-  token: "a.b.c",
+  token: `${Buffer.from('{"kid":"k"}').toString("base64url")}.b.c`,
   issuedAt: 0,
   expiresAt: HOUR,
 });
