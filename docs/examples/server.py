@@ -1,21 +1,21 @@
-import os, ssl, threading, time
+import functools, os, ssl
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 folder = os.environ.get("SPIFFE_CREDENTIAL_FOLDER", "/var/run/secrets/spiffe.io")
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.verify_mode = ssl.CERT_REQUIRED
 
-def load(shown=None):
-    now = os.path.realpath(f"{folder}/..data")  # one link, so key and certificate are a pair
-    if now != shown:
-        context.load_cert_chain(f"{now}/tls.crt", f"{now}/tls.key")
-        context.load_verify_locations(f"{now}/ca.crt")
-    return now
+@functools.lru_cache(maxsize=1)
+def context_of(shown):  # a new one for each SVID: in one that is in use, key and certificate change one by one
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(f"{shown}/tls.crt", f"{shown}/tls.key")
+    context.load_verify_locations(f"{shown}/ca.crt")
+    return context
 
-def follow(shown):
-    while True:
-        time.sleep(1)
-        shown = load(shown)
+class Server(ThreadingHTTPServer):
+    def get_request(self):
+        connection, address = super().get_request()
+        context = context_of(os.path.realpath(f"{folder}/..data"))  # one link, so the files are of one SVID
+        return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
@@ -25,7 +25,4 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(f"hello {names}\n".encode() if allowed else b"")
 
-threading.Thread(target=follow, args=[load()], daemon=True).start()
-server = ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler)
-server.socket = context.wrap_socket(server.socket, server_side=True)
-server.serve_forever()
+Server(("", int(os.environ["PORT"])), Handler).serve_forever()
