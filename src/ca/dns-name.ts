@@ -1,27 +1,13 @@
 import { SignetError } from "../core/errors.ts";
+import { dnsNameProblem } from "../spiffe/dns-name.ts";
 import { MAX_DNS_NAMES } from "../spiffe/svid.ts";
 
-const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i;
-const DOTTED_QUAD = /^\d+(\.\d+){3}$/;
-const MAX_NAME = 253;
-
-/**
- * Checks a name for a dNSName SAN: RFC 1123 §2.1 labels, at most 253 characters, no trailing dot, not in
- * the form of an IPv4 address; one leading `*.` is allowed. Throws INVALID_ARGUMENT with the name and the rule.
- */
+/** Checks a name for a dNSName SAN. Throws INVALID_ARGUMENT with the name and the rule. */
 export function checkDnsName(name: string): void {
-  const bare = name.startsWith("*.") ? name.slice(2) : name;
-  if (name.length > MAX_NAME) throw bad(name, `is longer than ${MAX_NAME} characters`);
-  if (DOTTED_QUAD.test(bare)) throw bad(name, "is an IP address");
-  for (const label of bare.split(".")) {
-    if (label === "") throw bad(name, "has an empty label");
-    if (!LABEL.test(label)) {
-      throw bad(
-        name,
-        `has the label ${JSON.stringify(label.slice(0, 64))}, which is not of letters, digits and inner dashes`,
-      );
-    }
-  }
+  const problem = dnsNameProblem(name);
+  if (problem === undefined) return;
+  const shown = JSON.stringify(name.slice(0, 300));
+  throw new SignetError("INVALID_ARGUMENT", `DNS name ${shown}: ${problem}`);
 }
 
 /** Checks each name and drops repeated ones (case does not count), in order. Throws like `checkDnsName`. */
@@ -39,11 +25,4 @@ export function uniqueDnsNames(names: readonly string[]): string[] {
     if (!unique.has(key)) unique.set(key, name);
   }
   return [...unique.values()];
-}
-
-function bad(name: string, rule: string): SignetError {
-  return new SignetError(
-    "INVALID_ARGUMENT",
-    `DNS name ${JSON.stringify(name.slice(0, 300))} ${rule}`,
-  );
 }

@@ -1,10 +1,11 @@
 import { errorMessage, isSignetError } from "../core/errors.ts";
+import { dnsNameProblem } from "../spiffe/dns-name.ts";
 import type { SpiffeId } from "../spiffe/id.ts";
 import { formatSelector, parseSelector } from "../spiffe/selector.ts";
 import type { Selector } from "../spiffe/selector.ts";
 import { MAX_DNS_NAMES } from "../spiffe/svid.ts";
 import type { TemplateData } from "../template/template.ts";
-import { dnsNameProblem, wildcardOverlap } from "./dns-name.ts";
+import { wildcardOverlap } from "./dns-name.ts";
 import { createEntry } from "./entry.ts";
 import type { RegistrationEntry } from "./entry.ts";
 import type { KnownNode } from "./node-book.ts";

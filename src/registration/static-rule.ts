@@ -1,8 +1,9 @@
 import { clusterStaticEntrySpecSchema } from "../api/cluster-static-entry.ts";
 import type { ClusterStaticEntrySpec } from "../api/cluster-static-entry.ts";
+import { dnsNameProblem } from "../spiffe/dns-name.ts";
 import { formatSelector, parseSelector } from "../spiffe/selector.ts";
 import type { Selector } from "../spiffe/selector.ts";
-import { dnsNameProblem, wildcardOverlap } from "./dns-name.ts";
+import { wildcardOverlap } from "./dns-name.ts";
 import { compileNodeSelector } from "./node-selectors.ts";
 import type { CustomResource } from "./objects.ts";
 import { compilePodSelector } from "./pod-selectors.ts";

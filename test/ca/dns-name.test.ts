@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { checkDnsName, uniqueDnsNames } from "../../src/ca/dns-name.ts";
-import { dnsNameProblem } from "../../src/registration/dns-name.ts";
+import { dnsNameProblem } from "../../src/spiffe/dns-name.ts";
 
 const refused = expect.objectContaining({ code: "INVALID_ARGUMENT" });
 
