@@ -8,8 +8,8 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** setTimeout counts in 32 bits: a longer sleep is cut into pieces of this length. */
-const LONGEST_TIMER_MS = 0x7fffffff;
+/** setTimeout counts in 32 bits: a longer sleep is cut into pieces of this length, and a longer timer fires at once. */
+export const LONGEST_TIMER_MS = 0x7fffffff;
 
 /** The machine's own clock. */
 export function systemClock(): Clock {

@@ -12,6 +12,7 @@ import type {
 import type { DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import type { DescMessage } from "@bufbuild/protobuf";
+import { LONGEST_TIMER_MS } from "../core/clock.ts";
 import { EncodedMessage, serviceDefinition } from "./service.ts";
 import { toStatus } from "./status.ts";
 
@@ -22,8 +23,6 @@ type StreamCall =
 
 /** How long grpc-js is left alone with telling a caller that its deadline has passed. */
 const LATE_MS = 100;
-/** Beyond this a timer would fire at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** What a handler may know of the call it answers. */
 export interface CallContext {
