@@ -1,12 +1,11 @@
 import { authoritiesOf } from "./journal.ts";
 import type { Journal } from "./journal.ts";
-import type { AuthorityKind, KnownAuthorityRecord } from "./record.ts";
-
-const KINDS: readonly AuthorityKind[] = ["x509", "jwt"];
+import { AUTHORITY_KINDS } from "./record.ts";
+import type { KnownAuthorityRecord } from "./record.ts";
 
 /** The authorities of `journal` that have not expired and that `other` does not know: what they signed needs them. */
 export function unknownTo(other: Journal, journal: Journal, now: number): KnownAuthorityRecord[] {
-  return KINDS.flatMap((kind) => {
+  return AUTHORITY_KINDS.flatMap((kind) => {
     const known = new Set(authoritiesOf(other, kind).map(({ id }) => id));
     return authoritiesOf(journal, kind).filter(
       ({ id, notAfter }) => now <= notAfter && !known.has(id),

@@ -64,6 +64,7 @@ export interface AuthorityRecords {
 }
 
 export type AuthorityKind = keyof AuthorityRecords;
+export const AUTHORITY_KINDS: readonly AuthorityKind[] = ["x509", "jwt"];
 export type KnownAuthorityRecord = AuthorityRecords[AuthorityKind];
 
 /** An authority of a kind that this version does not know: kept as it is. */

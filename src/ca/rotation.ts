@@ -72,9 +72,10 @@ const MAX_PROPAGATION_MS = DAY_MS;
 
 /**
  * Decides the next step of a journal's authorities of one kind: prepare at half of the active one's lifetime,
- * activate at five sixths once the bundle has spread, prune what has been expired for a while. Without a
- * usable active authority (expired, or of a clock that ran ahead) the next one is made and activated at once; an outdated one is succeeded as soon as the
- * bundle has spread. Steps come one at a time: apply it and ask again until the answer is "none".
+ * activate at five sixths once the bundle has spread, prune what has been expired for a while. Without an
+ * active authority that is usable (not expired, nor of a clock that ran ahead) the next one is made and activated at once;
+ * an outdated one is succeeded as soon as the bundle has spread. Steps come one at a time: apply it and ask again until the
+ * answer is "none".
  */
 export function decideRotation<K extends AuthorityKind>(
   journal: Journal,

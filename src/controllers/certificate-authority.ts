@@ -8,6 +8,7 @@ import { loadJwtAuthority } from "../ca/jwt-authority.ts";
 import { createJwtIssuer } from "../ca/jwt-issuer.ts";
 import type { JwtIssuer } from "../ca/jwt-issuer.ts";
 import { mergeJournals, unknownTo } from "../ca/merge.ts";
+import { AUTHORITY_KINDS } from "../ca/record.ts";
 import type { AuthorityKind } from "../ca/record.ts";
 import { rotateJournal } from "../ca/rotate.ts";
 import type { RotateOptions } from "../ca/rotate.ts";
@@ -192,8 +193,6 @@ async function reconcileStored(
   return written;
 }
 
-const KINDS: readonly AuthorityKind[] = ["x509", "jwt"];
-
 /** Whether a journal can take the place of the one in use: no SVID that is valid now loses its authority. */
 function isSuccessor(journal: Journal, used: Journal, now: number): boolean {
   return unknownTo(journal, used, now).length === 0 && !isOlder(journal, used);
@@ -202,7 +201,7 @@ function isSuccessor(journal: Journal, used: Journal, now: number): boolean {
 /** Whether a journal was written before the one in use. */
 function isOlder(journal: Journal, used: Journal): boolean {
   if (journal.sequence !== used.sequence) return journal.sequence < used.sequence;
-  return KINDS.some((kind) => lastActivation(journal, kind) < lastActivation(used, kind));
+  return AUTHORITY_KINDS.some((kind) => lastActivation(journal, kind) < lastActivation(used, kind));
 }
 
 function lastActivation(journal: Journal, kind: AuthorityKind): number {

@@ -31,8 +31,9 @@ export type PodClaims = (pod: PodObject) => Record<string, string>;
 
 /**
  * Compiles the claims that are declared in the configuration; one that comes out empty for a pod is left out of
- * its tokens, and a label that the pod lacks is empty. Throws INVALID_ARGUMENT that names the field: a registered claim, a bad name, a template that does not
- * parse or looks at what is not known of every pod. What is returned throws TEMPLATE_EXEC with the claim's name.
+ * its tokens, and a label that the pod lacks is empty. Throws INVALID_ARGUMENT that names the field: a registered
+ * claim, a bad name, a template that does not parse or looks at what is not known of every pod. What is returned throws
+ * TEMPLATE_EXEC with the claim's name.
  */
 export function compileClaims(settings: ClaimSettings): PodClaims {
   const declared = Object.entries(settings.jwtClaims);

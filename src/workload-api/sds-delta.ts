@@ -45,8 +45,8 @@ export function takeDeltaRequest(
   checkType(request.typeUrl);
   if (known === undefined) return { subscription: begin(request, validatorDisabled) };
   const { node, resourceNamesSubscribe: more, resourceNamesUnsubscribe: less } = request;
-  const left = known.names.filter((name) => !less.includes(name));
-  const names = checkNames([...left, ...more]);
+  const kept = known.names.filter((name) => !less.includes(name));
+  const names = checkNames([...kept, ...more]);
   const held = stillHeld(known.held, names, [...less, ...more]);
   const subscription: DeltaSubscription = {
     ...known,

@@ -278,7 +278,8 @@ test("the record is for root alone, in no visible place", async () => {
   expect(existsSync(join(volume.target, ".identity"))).toBe(false);
 });
 
-test("a pod hears of changes that it wants to hear of, and never of its first files", async () => {
+/** A pod that notes at which paths it is told of a rotation. */
+async function listeningPod() {
   const heard: (string | undefined)[] = [];
   const server = createServer((request, response) => {
     heard.push(request.url);
@@ -286,6 +287,11 @@ test("a pod hears of changes that it wants to hear of, and never of its first fi
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
+  return { heard, server, port };
+}
+
+test("a pod hears of changes that it wants to hear of, and never of its first files", async () => {
+  const { heard, server, port } = await listeningPod();
   const volume = newVolume({ notify: `http://:${port}/rotated` });
   await store.show(volume, rich);
   await store.show(volume, rich);
@@ -302,13 +308,7 @@ test("a pod hears of changes that it wants to hear of, and never of its first fi
 });
 
 test("files that changed are known and told of, also when the state cannot be kept", async () => {
-  const heard: (string | undefined)[] = [];
-  const server = createServer((request, response) => {
-    heard.push(request.url);
-    response.end();
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
+  const { heard, server, port } = await listeningPod();
   const volume = newVolume({ notify: `http://:${port}/rotated` });
   await store.show(volume, rich);
   const { svids, ...other } = await makeRichIdentity(HINTS);
